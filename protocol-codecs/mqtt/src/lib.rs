@@ -1,0 +1,2 @@
+//! Placeholder docs are replaced by the codec.
+#![forbid(unsafe_code)]
