@@ -4,6 +4,7 @@
     clippy::panic,
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::indexing_slicing,
     reason = "test support: a broken table must stop the test at its line"
 )]
 
