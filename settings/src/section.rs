@@ -1,0 +1,354 @@
+//! One table while it is read or written.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use crate::nearest::nearest;
+use crate::tree::{Entry, Table, Value};
+use crate::written::Block;
+use crate::{Item, KeyPath, Leaf, Misfit, Place, Problem, ReadFile, Secret, Settings};
+
+/// A table of the configuration, as a [`Settings::visit`] sees it: either filled from a document or being written out.
+#[derive(Debug)]
+pub struct Section<'a> {
+    path: KeyPath,
+    mode: Mode<'a>,
+}
+
+#[derive(Debug)]
+enum Mode<'a> {
+    Read(Reading<'a>),
+    Write(&'a mut Block),
+}
+
+struct Reading<'a> {
+    table: &'a Table,
+    problems: &'a mut Vec<Problem>,
+    read_file: &'a mut ReadFile<'a>,
+    /// Keys that exist: near misses are looked for among them.
+    asked: Vec<Cow<'static, str>>,
+    /// Keys already answered in another way.
+    answered: Vec<&'static str>,
+}
+
+impl std::fmt::Debug for Reading<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not the table: it may hold secrets.
+        f.debug_struct("Reading").field("asked", &self.asked).field("problems", &self.problems).finish_non_exhaustive()
+    }
+}
+
+/// What is said of a key or value that belongs to the contract and has no code yet.
+const NOT_YET: &str = "not in this version";
+
+impl<'a> Section<'a> {
+    pub(crate) fn read(
+        root: &'a Table,
+        problems: &'a mut Vec<Problem>,
+        read_file: &'a mut ReadFile<'a>,
+        settings: &mut dyn Settings,
+    ) {
+        let reading = Reading { table: root, problems, read_file, asked: Vec::new(), answered: Vec::new() };
+        let mut section = Self { path: KeyPath::default(), mode: Mode::Read(reading) };
+        settings.visit(&mut section);
+        section.refuse_unknown_keys();
+    }
+
+    pub(crate) fn write(path: KeyPath, settings: &mut dyn Settings) -> Block {
+        let mut block = Block::new(path.clone());
+        settings.visit(&mut Section { path, mode: Mode::Write(&mut block) });
+        block
+    }
+
+    /// A key with one value.
+    pub fn leaf<T: Leaf>(&mut self, key: &'static str, into: &mut T) {
+        self.checked(key, into, |_| Ok(()));
+    }
+
+    /// A key with one value that is not any of its type: `check` says what is wrong with it, as in "… is no topic".
+    pub fn checked<T: Leaf>(&mut self, key: &'static str, into: &mut T, check: impl FnOnce(&T) -> Result<(), String>) {
+        self.value(key, into, T::EXPECTED, |value| check(value).map_err(Misfit::Refused));
+    }
+
+    /// A key whose value lies in a range, both ends included.
+    pub fn ranged<T: Leaf + PartialOrd>(&mut self, key: &'static str, into: &mut T, range: RangeInclusive<T>) {
+        let expected = format!("{} to {}", range.start().to_toml(), range.end().to_toml());
+        let inside = |value: &T| if range.contains(value) { Ok(()) } else { Err(Misfit::Unexpected) };
+        self.value(key, into, &expected, inside);
+    }
+
+    /// A secret: `key` holds it, or `key_file` names the file that does, without the line break at its end.
+    pub fn secret(&mut self, key: &'static str, into: &mut Secret) {
+        self.leaf(key, into);
+        let file_key = format!("{key}_file");
+        match &mut self.mode {
+            Mode::Write(block) => block.alternative(&file_key),
+            Mode::Read(reading) => {
+                let Some(entry) = reading.ask(file_key.clone()) else { return };
+                let path = self.path.child(&file_key);
+                let read = Option::<PathBuf>::read(&entry.item);
+                match read.map_err(|misfit| told::<PathBuf>(&misfit, PathBuf::EXPECTED, &entry.item)) {
+                    Ok(None) => {}
+                    Ok(Some(_)) if reading.table.get(key).is_some_and(|plain| plain.item.text() != Some("")) => {
+                        reading.problem(&entry.item.place, path, format!("`{key}` is given too: one of them goes"));
+                    }
+                    Ok(Some(file)) => match (reading.read_file)(&file) {
+                        Ok(text) => *into = Secret::from(text.trim_end_matches(['\r', '\n']).to_owned()),
+                        Err(error) => {
+                            let message = format!("cannot read {}: {error}", entry.item.described());
+                            reading.problem(&entry.item.place, path, message);
+                        }
+                    },
+                    Err((message, hint)) => reading.told(&entry.item.place, path, message, hint),
+                }
+            }
+        }
+    }
+
+    /// An array of values. One that is given replaces all of the default's.
+    pub fn list<T: Leaf>(&mut self, key: &'static str, into: &mut Vec<T>) {
+        match &mut self.mode {
+            Mode::Write(block) => {
+                let items: Vec<_> = into.iter().map(Leaf::to_toml).collect();
+                block.leaf(key, format!("[{}]", items.join(", ")));
+            }
+            Mode::Read(reading) => {
+                let path = self.path.child(key);
+                let Some(entry) = reading.ask(key) else { return };
+                let Value::Array(items) = &entry.item.value else {
+                    return reading.unexpected(&entry.item, path, "an array, like [\"…\", \"…\"]");
+                };
+                let values = items.iter().enumerate();
+                *into =
+                    values.filter_map(|(at, item)| reading.read_leaf(item, path.element(at), T::EXPECTED)).collect();
+            }
+        }
+    }
+
+    /// A table from numbers to values, like `{ 1 = "a", 2 = "b" }`. One that is given replaces all of the default's.
+    pub fn numbered<T: Leaf>(
+        &mut self,
+        key: &'static str,
+        into: &mut BTreeMap<u16, T>,
+        range: &RangeInclusive<u16>,
+        check: impl Fn(&T) -> Result<(), String>,
+    ) {
+        match &mut self.mode {
+            Mode::Write(block) => {
+                let items: Vec<_> =
+                    into.iter().map(|(number, value)| format!("{number} = {}", value.to_toml())).collect();
+                block.leaf(key, if items.is_empty() { "{}".into() } else { format!("{{ {} }}", items.join(", ")) });
+            }
+            Mode::Read(reading) => {
+                let path = self.path.child(key);
+                let Some(entry) = reading.ask(key) else { return };
+                let Value::Table(table) = &entry.item.value else {
+                    return reading.unexpected(&entry.item, path, "a table, like { 1 = \"…\" }");
+                };
+                into.clear();
+                for (name, entry) in &table.0 {
+                    let path = path.child(name);
+                    let number =
+                        name.parse().ok().filter(|number: &u16| range.contains(number) && number.to_string() == *name);
+                    let Some(number) = number else {
+                        let message = format!("expected a number from {} to {} as key", range.start(), range.end());
+                        reading.problem(&entry.name_at, path, message);
+                        continue;
+                    };
+                    let Some(value) = reading.read_leaf::<T>(&entry.item, path.clone(), T::EXPECTED) else { continue };
+                    if let Err(why) = check(&value) {
+                        reading.problem(&entry.item.place, path, format!("{} {why}", entry.item.described()));
+                    } else {
+                        into.insert(number, value);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A table with a struct of its own. Left as it is when the document has no such table.
+    pub fn table(&mut self, key: &'static str, into: &mut dyn Settings) {
+        let path = self.path.child(key);
+        match &mut self.mode {
+            Mode::Write(block) => block.table(Section::write(path, into)),
+            Mode::Read(reading) => {
+                if let Some(entry) = reading.ask(key) {
+                    reading.read_table(&entry.item, path, into);
+                }
+            }
+        }
+    }
+
+    /// A table of tables with names of the operator's choice. If given, only those given exist; each begins as
+    /// `template` makes it.
+    pub fn named<T: Settings>(&mut self, key: &'static str, into: &mut BTreeMap<String, T>, template: impl Fn() -> T) {
+        let path = self.path.child(key);
+        match &mut self.mode {
+            Mode::Write(block) => {
+                let mut tables = Block::new(path.clone());
+                for (name, each) in into {
+                    tables.table(Section::write(path.child(name), each));
+                }
+                block.table(tables);
+            }
+            Mode::Read(reading) => {
+                let Some(entry) = reading.ask(key) else { return };
+                let Value::Table(table) = &entry.item.value else {
+                    return reading.unexpected(&entry.item, path, "a table of named tables");
+                };
+                into.clear();
+                for (name, entry) in &table.0 {
+                    let mut each = template();
+                    reading.read_table(&entry.item, path.child(name), &mut each);
+                    into.insert(name.clone(), each);
+                }
+            }
+        }
+    }
+
+    /// An array of tables, `[[key]]`. If given, it replaces all of the default's.
+    pub fn tables<T: Settings + Default>(&mut self, key: &'static str, into: &mut Vec<T>) {
+        let path = self.path.child(key);
+        match &mut self.mode {
+            Mode::Write(block) => {
+                for (at, each) in into.iter_mut().enumerate() {
+                    block.table(Section::write(path.element(at), each));
+                }
+            }
+            Mode::Read(reading) => {
+                let Some(entry) = reading.ask(key) else { return };
+                let Value::Array(items) = &entry.item.value else {
+                    return reading.unexpected(&entry.item, path, "an array of tables, each headed by `[[…]]`");
+                };
+                into.clear();
+                for (at, item) in items.iter().enumerate() {
+                    let mut each = T::default();
+                    reading.read_table(item, path.element(at), &mut each);
+                    into.push(each);
+                }
+            }
+        }
+    }
+
+    /// Keys and tables of the contract that this version has no code for: they are refused in these words.
+    pub fn not_in_this_version(&mut self, keys: &[&'static str]) {
+        let Mode::Read(reading) = &mut self.mode else { return };
+        for key in keys {
+            reading.answered.push(key);
+            if let Some(entry) = reading.table.get(key) {
+                reading.problem(&entry.name_at, self.path.child(key), NOT_YET.into());
+            }
+        }
+    }
+
+    /// What EMQX calls a key, and what it is here: the first is refused with the second.
+    pub fn renamed(&mut self, pairs: &[(&'static str, &'static str)]) {
+        let Mode::Read(reading) = &mut self.mode else { return };
+        for (theirs, ours) in pairs {
+            reading.answered.push(theirs);
+            if let Some(entry) = reading.table.get(theirs) {
+                let message = format!("is EMQX's name: here it is `{ours}`");
+                reading.problem(&entry.name_at, self.path.child(theirs), message);
+            }
+        }
+    }
+
+    fn value<T: Leaf>(
+        &mut self,
+        key: &'static str,
+        into: &mut T,
+        expected: &str,
+        check: impl FnOnce(&T) -> Result<(), Misfit>,
+    ) {
+        match &mut self.mode {
+            Mode::Write(block) => block.leaf(key, into.to_toml()),
+            Mode::Read(reading) => {
+                let Some(entry) = reading.ask(key) else { return };
+                match T::read(&entry.item).and_then(|value| check(&value).map(|()| value)) {
+                    Ok(value) => *into = value,
+                    Err(misfit) => {
+                        let (message, hint) = told::<T>(&misfit, expected, &entry.item);
+                        reading.told(&entry.item.place, self.path.child(key), message, hint);
+                    }
+                }
+            }
+        }
+    }
+
+    fn refuse_unknown_keys(self) {
+        let Mode::Read(Reading { table, problems, asked, answered, .. }) = self.mode else { return };
+        for (key, entry) in &table.0 {
+            if asked.iter().any(|name| name == key) || answered.contains(&key.as_str()) {
+                continue;
+            }
+            let near = nearest(key, asked.iter().map(AsRef::as_ref));
+            problems.push(Problem {
+                place: entry.name_at.clone(),
+                key: self.path.child(key),
+                message: "unknown key".into(),
+                hint: near.map(|name| format!("did you mean `{name}`?")),
+            });
+        }
+    }
+}
+
+impl<'a> Reading<'a> {
+    fn ask(&mut self, key: impl Into<Cow<'static, str>>) -> Option<&'a Entry> {
+        let key = key.into();
+        let entry = self.table.get(&key);
+        self.asked.push(key);
+        entry
+    }
+
+    fn read_leaf<T: Leaf>(&mut self, item: &Item, path: KeyPath, expected: &str) -> Option<T> {
+        match T::read(item) {
+            Ok(value) => Some(value),
+            Err(misfit) => {
+                let (message, hint) = told::<T>(&misfit, expected, item);
+                self.told(&item.place, path, message, hint);
+                None
+            }
+        }
+    }
+
+    fn read_table(&mut self, item: &Item, path: KeyPath, into: &mut dyn Settings) {
+        let Value::Table(table) = &item.value else {
+            return self.unexpected(item, path, "a table");
+        };
+        let inner = Reading {
+            table,
+            problems: &mut *self.problems,
+            read_file: &mut *self.read_file,
+            asked: Vec::new(),
+            answered: Vec::new(),
+        };
+        let mut section = Section { path, mode: Mode::Read(inner) };
+        into.visit(&mut section);
+        section.refuse_unknown_keys();
+    }
+
+    fn unexpected(&mut self, item: &Item, path: KeyPath, expected: &str) {
+        self.problem(&item.place, path, format!("expected {expected}, found {}", item.described()));
+    }
+
+    fn problem(&mut self, place: &Place, key: KeyPath, message: String) {
+        self.told(place, key, message, None);
+    }
+
+    fn told(&mut self, place: &Place, key: KeyPath, message: String, hint: Option<String>) {
+        self.problems.push(Problem { place: place.clone(), key, message, hint });
+    }
+}
+
+/// Message and hint for a value that does not fit. A secret's value stays out of them.
+fn told<T: Leaf>(misfit: &Misfit, expected: &str, item: &Item) -> (String, Option<String>) {
+    let found = if T::SECRET { "something else".into() } else { item.described() };
+    match misfit {
+        Misfit::Unexpected => (format!("expected {expected}, found {found}"), None),
+        Misfit::UnexpectedBut { hint } => (format!("expected {expected}, found {found}"), Some(hint.clone())),
+        Misfit::Refused(why) => (format!("{found} {why}"), None),
+        Misfit::NotInThisVersion(what) => (format!("{what} is {NOT_YET}"), None),
+    }
+}

@@ -1,0 +1,74 @@
+//! Settings written out.
+
+use crate::{KeyPath, Section, Settings, bare_or_quoted};
+
+/// One table on its way out.
+#[derive(Debug, Default)]
+pub(crate) struct Block {
+    path: KeyPath,
+    leafs: Vec<(&'static str, String)>,
+    /// Keys that exist and are not printed, because another key stands for them.
+    alternatives: Vec<String>,
+    tables: Vec<Self>,
+}
+
+impl Block {
+    pub(crate) fn new(path: KeyPath) -> Self {
+        Self { path, ..Self::default() }
+    }
+
+    pub(crate) fn leaf(&mut self, key: &'static str, toml: String) {
+        self.leafs.push((key, toml));
+    }
+
+    pub(crate) fn alternative(&mut self, key: &str) {
+        self.alternatives.push(key.into());
+    }
+
+    pub(crate) fn table(&mut self, table: Self) {
+        self.tables.push(table);
+    }
+
+    fn print(&self, out: &mut String) {
+        // A table that holds only tables needs no header of its own.
+        if !self.path.is_root() && (!self.leafs.is_empty() || self.tables.is_empty()) {
+            let gap = if out.is_empty() { "" } else { "\n" };
+            let (open, close) = if self.path.is_element() { ("[[", "]]") } else { ("[", "]") };
+            out.push_str(&format!("{gap}{open}{}{close}\n", self.path.without_indices()));
+        }
+        for (key, toml) in &self.leafs {
+            out.push_str(&format!("{} = {toml}\n", bare_or_quoted(key)));
+        }
+        for table in &self.tables {
+            table.print(out);
+        }
+    }
+
+    fn collect(&self, keys: &mut Vec<KeyPath>) {
+        keys.extend(self.leafs.iter().map(|(key, _)| self.path.child(key)));
+        keys.extend(self.alternatives.iter().map(|key| self.path.child(key)));
+        for table in &self.tables {
+            table.collect(keys);
+        }
+    }
+}
+
+/// `settings` as TOML, secrets masked, every key with its value.
+#[must_use]
+pub fn to_toml(settings: &mut dyn Settings) -> String {
+    let mut text = String::new();
+    written(settings).print(&mut text);
+    text
+}
+
+/// Every key that `settings` names, in the order of its visit.
+#[must_use]
+pub fn keys(settings: &mut dyn Settings) -> Vec<KeyPath> {
+    let mut keys = Vec::new();
+    written(settings).collect(&mut keys);
+    keys
+}
+
+fn written(settings: &mut dyn Settings) -> Block {
+    Section::write(KeyPath::default(), settings)
+}
