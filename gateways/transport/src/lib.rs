@@ -1,1 +1,10 @@
-//! Empty so far.
+//! The only place with sockets, tasks and the clock: what lies between the kernel and a shard.
+#![deny(unsafe_code)]
+
+mod abi;
+pub mod clock;
+#[expect(unsafe_code, reason = "batch datagram syscalls; audited in docs/unsafe.md")]
+mod sys;
+pub mod udp;
+
+pub use clock::Clock;
