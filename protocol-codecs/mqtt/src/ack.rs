@@ -76,7 +76,8 @@ impl AckCodes {
     }
 }
 
-/// Reason code and properties at the end of a packet, each left out where it may be.
+/// Reason code and properties at the end of a packet: both are left out together or not at all. A reader must take a
+/// reason code without a property length, but some don't.
 #[inline]
 pub(crate) fn write_tail(
     sink: &mut impl Sink,
@@ -84,12 +85,34 @@ pub(crate) fn write_tail(
     properties: &Properties<'_>,
     allowed: Allowed,
 ) -> Result<(), EncodeFault> {
-    if properties.is_empty() {
-        if reason != ReasonCode::SUCCESS {
-            put_u8(sink, reason.0);
-        }
+    if reason == ReasonCode::SUCCESS && properties.is_empty() {
         return Ok(());
     }
     put_u8(sink, reason.0);
     properties.write(sink, allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Ack, Disconnect, Packet, PacketId, ReasonCode, Version};
+
+    #[test]
+    #[rustfmt::skip]
+    fn reason_and_properties_are_left_out_together_or_not_at_all() {
+        let ack = |reason| Packet::Puback(Ack::with_reason(PacketId::FIRST, reason));
+        let disconnect = |reason| Packet::Disconnect(Disconnect::new(reason));
+        let table: [(Packet<'_>, Version, &[u8]); 6] = [
+            (ack(ReasonCode::SUCCESS),               Version::V5,   &[0x40, 2, 0, 1]),
+            (ack(ReasonCode::NOT_AUTHORIZED),        Version::V5,   &[0x40, 4, 0, 1, 0x87, 0]),
+            (ack(ReasonCode::NOT_AUTHORIZED),        Version::V311, &[0x40, 2, 0, 1]),
+            (disconnect(ReasonCode::SUCCESS),        Version::V5,   &[0xE0, 0]),
+            (disconnect(ReasonCode::PROTOCOL_ERROR), Version::V5,   &[0xE0, 2, 0x82, 0]),
+            (disconnect(ReasonCode::PROTOCOL_ERROR), Version::V311, &[0xE0, 0]),
+        ];
+        for (packet, version, octets) in table {
+            let mut out = Vec::new();
+            assert_eq!(packet.encode(version, &mut out), Ok(()));
+            assert_eq!(out, octets, "{packet:?} in {version:?}");
+        }
+    }
 }

@@ -94,7 +94,8 @@ mod tests {
     #[test]
     #[rustfmt::skip]
     fn a_packet_is_cut_from_the_stream_by_its_remaining_length() {
-        let table: [(&[u8], &str, Result<Option<usize>, Fault>); 9] = [
+        type Row = (&'static [u8], &'static str, Result<Option<usize>, Fault>);
+        let table: [Row; 9] = [
             (&[],                       "nothing yet",             Ok(None)),
             (&[0x30],                   "no remaining length yet", Ok(None)),
             (&[0x30, 0x80],             "half a remaining length", Ok(None)),
