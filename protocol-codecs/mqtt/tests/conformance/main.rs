@@ -12,6 +12,7 @@ mod corpus;
 mod meaning;
 mod oracle;
 mod publish_out;
+mod refusals;
 mod survival;
 mod topics;
 mod vectors;
