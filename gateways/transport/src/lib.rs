@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 mod abi;
+pub mod broker;
 pub mod clock;
 #[expect(unsafe_code, reason = "batch datagram syscalls; audited in docs/unsafe.md")]
 mod sys;

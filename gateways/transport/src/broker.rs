@@ -1,0 +1,165 @@
+//! The connection to a broker: a name is looked up, TCP connects, TLS shakes hands, and then bytes flow. What the
+//! bytes mean is the link's business.
+
+mod fault;
+#[cfg(test)]
+mod tests;
+mod tls;
+
+pub use fault::ConnectFault;
+pub use tls::{TlsFault, TlsOptions, TlsSettings};
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::net::{TcpStream, lookup_host};
+use tokio_openssl::SslStream;
+
+/// Where a broker is, and how to reach it.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// A name or an address; an IPv6 address without brackets.
+    pub host: String,
+    /// The TCP port.
+    pub port: u16,
+    /// TLS, if it is wanted; loaded once and shared by all connections.
+    pub tls: Option<Arc<TlsSettings>>,
+}
+
+/// A connection in the making. It makes progress only while it is polled, and it never blocks: names are looked up
+/// on the runtime's blocking threads. Dropped, it is given up.
+pub struct Connector {
+    attempt: Option<Attempt>,
+}
+
+type Attempt = Pin<Box<dyn Future<Output = Result<BrokerStream, ConnectFault>> + Send>>;
+
+impl Connector {
+    /// Begins to connect to `target`; after `timeout`, for all of it, it has failed. If the name has several
+    /// addresses, each gets an equal share of that time, in the resolver's order, until TCP connects to one.
+    ///
+    /// # Panics
+    /// When polled outside a tokio runtime whose I/O and time are enabled.
+    #[must_use]
+    pub fn start(target: Target, timeout: Duration) -> Self {
+        let attempt = async move {
+            match tokio::time::timeout(timeout, connect(&target, timeout)).await {
+                Ok(outcome) => outcome,
+                Err(_elapsed) => Err(ConnectFault::TimedOut { broker: format!("{}:{}", target.host, target.port) }),
+            }
+        };
+        Self { attempt: Some(Box::pin(attempt)) }
+    }
+
+    /// The connection, once it is there. After that, or after a fault, it is `Pending` for good: start another.
+    ///
+    /// # Errors
+    /// [`ConnectFault`], which says in plain words what the operator should look at.
+    pub fn poll_connected(&mut self, cx: &mut Context<'_>) -> Poll<Result<BrokerStream, ConnectFault>> {
+        let Some(attempt) = &mut self.attempt else { return Poll::Pending };
+        let outcome = ready!(attempt.as_mut().poll(cx));
+        self.attempt = None;
+        Poll::Ready(outcome)
+    }
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connector").field("done", &self.attempt.is_none()).finish()
+    }
+}
+
+async fn connect(target: &Target, timeout: Duration) -> Result<BrokerStream, ConnectFault> {
+    let name_fault = |reason| ConnectFault::NameNotFound { host: target.host.clone(), reason };
+    let addresses: Vec<SocketAddr> = match lookup_host((target.host.as_str(), target.port)).await {
+        Ok(addresses) => addresses.collect(),
+        Err(source) => return Err(name_fault(source.to_string())),
+    };
+    let share = timeout / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
+    let mut fault = name_fault("it has no address".to_owned());
+    for address in addresses {
+        match tokio::time::timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(tcp)) => return secure(tcp, address, target).await,
+            Ok(Err(source)) => fault = ConnectFault::of_tcp(address, &source),
+            Err(_elapsed) => fault = ConnectFault::TimedOut { broker: address.to_string() },
+        }
+    }
+    Err(fault)
+}
+
+async fn secure(tcp: TcpStream, address: SocketAddr, target: &Target) -> Result<BrokerStream, ConnectFault> {
+    // The link writes whole batches: there is nothing that waiting for more could join.
+    tcp.set_nodelay(true).map_err(|source| ConnectFault::of_tcp(address, &source))?;
+    let Some(tls) = &target.tls else { return Ok(BrokerStream { stream: Stream::Plain(tcp) }) };
+    let name = tls.name_for(&target.host);
+    let of_stack = |source: openssl::error::ErrorStack| ConnectFault::Tls { reason: fault::first_reason(&source) };
+    let session = tls.session(name).map_err(of_stack)?;
+    let mut stream = SslStream::new(session, tcp).map_err(of_stack)?;
+    match Pin::new(&mut stream).connect().await {
+        Ok(()) => Ok(BrokerStream { stream: Stream::Tls(stream) }),
+        Err(source) => Err(ConnectFault::of_tls(name, &source, stream.ssl().verify_result())),
+    }
+}
+
+/// A connection to a broker. Its methods are polled by one task.
+#[derive(Debug)]
+pub struct BrokerStream {
+    stream: Stream,
+}
+
+#[derive(Debug)]
+enum Stream {
+    Plain(TcpStream),
+    Tls(SslStream<TcpStream>),
+}
+
+impl BrokerStream {
+    /// Appends what came to `buffer`, at most its spare capacity (of which 4 kB are made if there is none); returns
+    /// how many bytes. 0 means that the broker has closed the connection.
+    ///
+    /// # Errors
+    /// If the connection broke.
+    pub fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+        if buffer.len() == buffer.capacity() {
+            buffer.reserve(LEAST_READ);
+        }
+        // `read_buf` keeps nothing between polls, so that its future may be made anew each time.
+        let read = match &mut self.stream {
+            Stream::Plain(tcp) => pin!(tcp.read_buf(buffer)).poll(cx),
+            Stream::Tls(tls) => pin!(tls.read_buf(buffer)).poll(cx),
+        };
+        read.map_err(fault::in_plain_words)
+    }
+
+    /// Writes from the front of `bytes`; returns how many were taken. After `Pending`, the next call must begin with
+    /// the same bytes, and may have more after them: TLS has encrypted the first of them already.
+    ///
+    /// # Errors
+    /// If the connection broke.
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.writer().poll_write(cx, bytes).map_err(fault::in_plain_words)
+    }
+
+    /// Tells the broker that no more will be written.
+    ///
+    /// # Errors
+    /// If the connection broke before.
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.writer().poll_shutdown(cx).map_err(fault::in_plain_words)
+    }
+
+    fn writer(&mut self) -> Pin<&mut (dyn AsyncWrite + Unpin)> {
+        Pin::new(match &mut self.stream {
+            Stream::Plain(tcp) => tcp,
+            Stream::Tls(tls) => tls,
+        })
+    }
+}
+
+const LEAST_READ: usize = 4096;
