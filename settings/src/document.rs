@@ -111,7 +111,11 @@ fn nearest(root: &Table, key: &KeyPath) -> Option<(Place, usize)> {
             Value::Table(inner) => Some(inner),
             _ => None,
         };
-        let place = if table.is_some() { &entry.name_at } else { &entry.item.place };
+        let place = match (&entry.item.value, key.first_index()) {
+            (Value::Table(_), _) => &entry.name_at,
+            (Value::Array(items), Some(index)) => items.get(index).map_or(&entry.item.place, |item| &item.place),
+            _ => &entry.item.place,
+        };
         found = Some((place.clone(), depth + 1));
     }
     found

@@ -33,6 +33,8 @@ pub enum Misfit {
     },
     /// It can be read, but cannot be.
     Refused(String),
+    /// The same, told without the value, which may hold a secret.
+    RefusedUnseen(String),
     /// It belongs to the contract, and the code is not there yet.
     NotInThisVersion(String),
 }

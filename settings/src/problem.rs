@@ -112,6 +112,14 @@ impl KeyPath {
         })
     }
 
+    /// The index in the first array on the way.
+    pub(crate) fn first_index(&self) -> Option<usize> {
+        self.0.iter().find_map(|step| match step {
+            Step::Index(index) => Some(*index),
+            Step::Key(_) => None,
+        })
+    }
+
     /// Whether the last step is an array element.
     pub(crate) fn is_element(&self) -> bool {
         matches!(self.0.last(), Some(Step::Index(_)))

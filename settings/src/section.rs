@@ -349,6 +349,7 @@ fn told<T: Leaf>(misfit: &Misfit, expected: &str, item: &Item) -> (String, Optio
         Misfit::Unexpected => (format!("expected {expected}, found {found}"), None),
         Misfit::UnexpectedBut { hint } => (format!("expected {expected}, found {found}"), Some(hint.clone())),
         Misfit::Refused(why) => (format!("{found} {why}"), None),
+        Misfit::RefusedUnseen(why) => (why.clone(), None),
         Misfit::NotInThisVersion(what) => (format!("{what} is {NOT_YET}"), None),
     }
 }
