@@ -1,0 +1,111 @@
+//! `[gateways.<name>.listeners.<kind>.<name>]`.
+
+use std::collections::BTreeMap;
+
+use settings::{BindAddress, Section, Settings};
+
+/// The listeners of one gateway, by kind and name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenersConfig {
+    /// UDP listeners.
+    pub udp: BTreeMap<String, ListenerConfig>,
+    /// The protocol's own UDP port: that of a listener which names none.
+    standard_udp: u16,
+}
+
+impl ListenersConfig {
+    /// What a gateway without a `listeners` table gets: one UDP listener, named `default`, on the protocol's port.
+    #[must_use]
+    pub fn standard_udp(port: u16) -> Self {
+        Self { udp: [("default".to_owned(), ListenerConfig::on(port))].into(), standard_udp: port }
+    }
+}
+
+impl Settings for ListenersConfig {
+    fn visit(&mut self, s: &mut Section<'_>) {
+        s.named("udp", &mut self.udp, || ListenerConfig::on(self.standard_udp));
+        s.not_in_this_version(&["dtls", "tcp", "tls", "ws", "wss"]);
+    }
+}
+
+/// One listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerConfig {
+    /// Where it listens.
+    pub bind: BindAddress,
+    /// Sessions that it may have at a time, on UDP too; more are refused.
+    pub max_connections: u32,
+    /// New sessions per second; more are refused.
+    pub max_conn_rate: u32,
+}
+
+impl ListenerConfig {
+    /// On this port of the node's own address, with standard limits.
+    #[must_use]
+    pub const fn on(port: u16) -> Self {
+        Self { bind: BindAddress::Port(port), max_connections: 1_024_000, max_conn_rate: 1000 }
+    }
+}
+
+impl Settings for ListenerConfig {
+    fn visit(&mut self, s: &mut Section<'_>) {
+        s.leaf("bind", &mut self.bind);
+        s.ranged("max_connections", &mut self.max_connections, 1..=u32::MAX);
+        s.ranged("max_conn_rate", &mut self.max_conn_rate, 1..=u32::MAX);
+        s.not_in_this_version(&[
+            "mountpoint",
+            "rate_limit",
+            "publish_limit",
+            "proxy_protocol",
+            "proxy_protocol_timeout",
+            "access",
+            "enable_authn",
+            "tls",
+        ]);
+        s.renamed(&[
+            ("access_rules", "access"),
+            ("ssl", "tls"),
+            ("ssl_options", "tls"),
+            ("max_clients", "max_connections"),
+        ]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use settings::Document;
+
+    fn read(text: &str) -> (ListenersConfig, Vec<String>) {
+        let mut config = ListenersConfig::standard_udp(1884);
+        let mut document = Document::parse("f", text);
+        document.read(&mut config, &mut |_| Ok(String::new()));
+        let problems = document.finish().err().unwrap_or_default();
+        (config, problems.iter().map(|problem| format!("{}: {}", problem.key, problem.message)).collect())
+    }
+
+    #[test]
+    fn only_the_listeners_that_are_named_exist_and_what_they_leave_out_is_standard() {
+        let (config, problems) = read("[udp.north]\nbind = \"[::]:1\"\n[udp.south]\nmax_connections = 5");
+        assert_eq!(problems, [""; 0]);
+        assert_eq!(config.udp.keys().collect::<Vec<_>>(), ["north", "south"]);
+        assert_eq!(config.udp["north"].bind, "[::]:1".parse().unwrap());
+        assert_eq!(config.udp["south"], ListenerConfig { max_connections: 5, ..ListenerConfig::on(1884) });
+        assert_eq!(read("").0, ListenersConfig::standard_udp(1884));
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn what_is_not_there_is_refused() {
+        for (text, expected) in [
+            ("dtls.default.bind = 1885",   "dtls: not in this version"),
+            ("udp.a.rate_limit = \"\"",    "udp.a.rate_limit: not in this version"),
+            ("udp.a.access_rules = []",    "udp.a.access_rules: is EMQX's name: here it is `access`"),
+            ("udp.a.max_clients = 1",      "udp.a.max_clients: is EMQX's name: here it is `max_connections`"),
+            ("udp.a.max_connections = 0",  "udp.a.max_connections: expected 1 to 4294967295, found the number 0"),
+            ("upd.a.bind = 1",             "upd: unknown key"),
+        ] {
+            assert_eq!(read(text).1, [expected]);
+        }
+    }
+}
