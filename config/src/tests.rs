@@ -215,6 +215,8 @@ fn a_variable_that_misses_is_told_by_its_name() {
             ("TIDEGATE__EVENTS__QOS", "5"),
             ("TIDEGATE__GATEWAYS__COAP__ENABLE", "true"),
             ("TIDEGATE__ADMIN__BIND", "0.0.0.0:1"),
+            ("TIDEGATE__LOG__FORMAT__X", "json"),
+            ("TIDEGATE__BROKER__URLS", "mqtt://a"),
         ],
         FULL,
     );
@@ -223,8 +225,10 @@ fn a_variable_that_misses_is_told_by_its_name() {
         [
             "TIDEGATE__ADMIN__BIND: admin.bind: 0.0.0.0:1 can be reached from other machines: set `username` and `password` first",
             "TIDEGATE__BROKER__ULR: broker.ulr: unknown key (did you mean `url`?)",
+            "TIDEGATE__BROKER__URLS: broker.urls: expected an array, like [\"…\", \"…\"], found \"mqtt://a\"",
             "TIDEGATE__EVENTS__QOS: events.qos: expected 0 to 2, found the number 5",
             "TIDEGATE__GATEWAYS__COAP__ENABLE: gateways.coap: not in this version",
+            "TIDEGATE__LOG__FORMAT__X: log.format: expected \"text\" or \"json\", found a table",
         ]
     );
 }

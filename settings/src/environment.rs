@@ -8,6 +8,9 @@ use toml::de::DeValue;
 use crate::tree::{self, Entry, Item, Table, Value};
 use crate::{KeyPath, Place, Problem};
 
+/// Steps in a path, tables and key; deeper ones would only cost stack.
+const DEEPEST: usize = 32;
+
 /// Sets in `root` what the variables say. Returns those that name no key, or one that another names too.
 pub(crate) fn lay_over(
     root: &mut Table,
@@ -21,7 +24,9 @@ pub(crate) fn lay_over(
     named.sort_unstable();
     for (name, value) in named {
         let Some(path) = path_of(prefix, &name) else { continue };
-        if path.iter().any(String::is_empty) {
+        if path.len() > DEEPEST {
+            problems.push(problem(&name, &[], "names no key: no table lies so deep"));
+        } else if path.iter().any(String::is_empty) {
             problems.push(problem(&name, &path, "names no key: between two `__` there must be one"));
         } else if let Some((other, _)) = ordered.get(&path) {
             let message = format!("names the same key as {other}");
@@ -173,5 +178,13 @@ mod tests {
                 "TIDEGATE__a: a: names the same key as TIDEGATE__A",
             ]
         );
+    }
+
+    #[test]
+    fn a_path_that_no_table_reaches_is_refused() {
+        let deep = |steps: usize| format!("TIDEGATE{}", "__A".repeat(steps));
+        assert_eq!(after("", &[(&deep(32), "1")]).1, []);
+        let lines: Vec<_> = after("", &[(&deep(33), "1")]).1.iter().map(ToString::to_string).collect();
+        assert_eq!(lines, [format!("{}: names no key: no table lies so deep", deep(33))]);
     }
 }

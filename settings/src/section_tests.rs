@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use proptest::prelude::*;
+
 use crate::{ByteSize, Document, HumanDuration, KeyPath, Secret, Section, Settings, keys, to_toml};
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -235,4 +237,46 @@ fn the_visit_lists_every_key() {
     let expected =
         ["name", "rooms", "glow", "dark", "tags", "topics", "key", "key_file", "store.size", "lamps.hall.size"];
     assert_eq!(listed, expected);
+}
+
+/// Pieces of TOML, whole and broken, with keys that exist and keys that do not.
+fn any_text() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        Just("[store]\n"),
+        Just("[[doors]]\n"),
+        Just("[lamps.a]\n"),
+        Just("size"),
+        Just("topics.1"),
+        Just("key_file"),
+        Just("zebra"),
+        Just(" = "),
+        Just("."),
+        Just("\"7KB\""),
+        Just("'ß"),
+        Just("{ 1 = \"x\" }"),
+        Just("[1, \"a\"]"),
+        Just("\"\"\""),
+        Just("99999999999999999999"),
+        Just("{"),
+        Just("["),
+        Just("\r\n"),
+        Just("\n"),
+        Just("\u{0}"),
+    ];
+    proptest::collection::vec(piece, 0..20).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #[test]
+    fn whatever_the_text_problems_stand_inside_it(text in any_text(), value in any_text()) {
+        let mut document = Document::parse("h.toml", &text);
+        document.override_from("HOME", [("HOME__DOORS".to_owned(), value)]);
+        document.read(&mut Home::default(), &mut |_| Err(io::Error::other("no")));
+        for problem in document.finish().err().unwrap_or_default() {
+            if let crate::Place::File { line, column, .. } = problem.place {
+                let found = text.split('\n').nth(line - 1);
+                prop_assert!(found.is_some_and(|found| column <= found.chars().count() + 1), "{}:{}", line, column);
+            }
+        }
+    }
 }
