@@ -1,1 +1,16 @@
-//! Empty so far.
+//! One core's machines, bridge and links, still without a socket.
+//!
+//! A driver feeds a [`Shard`] with datagrams, broker bytes and time, calls [`Shard::finish`] at the end of each turn, and
+//! carries away what then lies in its outbox, its forwards and its links' write batches. The simulator does the same in
+//! virtual time, with several shards at once. Nothing is shared between shards on the hot path: a packet is read,
+//! decoded, bridged and written on one core.
+#![forbid(unsafe_code)]
+
+mod counts;
+mod routes;
+mod shard;
+#[cfg(test)]
+mod tests;
+
+pub use routes::Forward;
+pub use shard::{Shard, ShardSettings};

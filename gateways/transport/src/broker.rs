@@ -32,6 +32,13 @@ pub struct Target {
     pub tls: Option<Arc<TlsSettings>>,
 }
 
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port, .. } = self;
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+    }
+}
+
 /// A connection in the making. It makes progress only while it is polled, and it never blocks: names are looked up
 /// on the runtime's blocking threads. Dropped, it is given up.
 pub struct Connector {
@@ -51,7 +58,7 @@ impl Connector {
         let attempt = async move {
             match tokio::time::timeout(timeout, connect(&target, timeout)).await {
                 Ok(outcome) => outcome,
-                Err(_elapsed) => Err(ConnectFault::TimedOut { broker: format!("{}:{}", target.host, target.port) }),
+                Err(_elapsed) => Err(ConnectFault::TimedOut { broker: target.to_string() }),
             }
         };
         Self { attempt: Some(Box::pin(attempt)) }
@@ -103,7 +110,7 @@ async fn secure(tcp: TcpStream, address: SocketAddr, target: &Target) -> Result<
     let mut stream = SslStream::new(session, tcp).map_err(of_stack)?;
     match Pin::new(&mut stream).connect().await {
         Ok(()) => Ok(BrokerStream { stream: Stream::Tls(stream) }),
-        Err(source) => Err(ConnectFault::of_tls(name, &source, stream.ssl().verify_result())),
+        Err(source) => Err(ConnectFault::of_tls(target, name, &source, stream.ssl().verify_result())),
     }
 }
 

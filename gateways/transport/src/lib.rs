@@ -4,8 +4,11 @@
 mod abi;
 pub mod broker;
 pub mod clock;
+pub mod config;
+pub mod driver;
 #[expect(unsafe_code, reason = "batch datagram syscalls; audited in docs/unsafe.md")]
 mod sys;
 pub mod udp;
 
 pub use clock::Clock;
+pub use driver::{Command, Driver, DriverSettings, LinkReport, Report};

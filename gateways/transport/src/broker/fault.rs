@@ -1,5 +1,6 @@
 //! Why a broker could not be reached, in words for whoever runs it.
 
+use super::Target;
 use openssl::error::ErrorStack;
 use openssl::ssl;
 use openssl::x509::X509VerifyResult;
@@ -51,10 +52,10 @@ pub enum ConnectFault {
         name: String,
     },
     /// TLS was asked for where there is none.
-    #[error("{name} does not speak TLS on this port")]
+    #[error("{broker} does not speak TLS")]
     NotTls {
-        /// The name or address that was expected in the certificate.
-        name: String,
+        /// `host:port`.
+        broker: String,
     },
     /// TLS failed for another reason.
     #[error("TLS handshake failed: {reason}")]
@@ -89,17 +90,18 @@ impl ConnectFault {
     }
 
     /// `verdict` is what OpenSSL thought of the certificate: only the handshake's own failure makes it the cause.
-    pub(super) fn of_tls(name: &str, source: &ssl::Error, verdict: X509VerifyResult) -> Self {
-        let name = name.to_owned();
+    pub(super) fn of_tls(target: &Target, name: &str, source: &ssl::Error, verdict: X509VerifyResult) -> Self {
         let Some(stack) = source.ssl_error() else {
             let reason = source.io_error().map_or_else(|| CLOSED.to_owned(), io::Error::to_string);
             return Self::Tls { reason };
         };
         let reason = first_reason(stack);
         match reason.as_str() {
-            "certificate verify failed" if is_name_mismatch(verdict) => Self::WrongName { name },
+            "certificate verify failed" if is_name_mismatch(verdict) => Self::WrongName { name: name.to_owned() },
             "certificate verify failed" => Self::Untrusted { reason: verdict.error_string().to_owned() },
-            "wrong version number" | "packet length too long" | "http request" => Self::NotTls { name },
+            "wrong version number" | "packet length too long" | "http request" => {
+                Self::NotTls { broker: target.to_string() }
+            }
             "unexpected eof while reading" => Self::Tls { reason: CLOSED.to_owned() },
             _ => Self::Tls { reason },
         }

@@ -67,6 +67,22 @@ async fn a_refused_connection_names_the_address() {
 }
 
 #[tokio::test]
+async fn each_address_of_a_name_is_tried() {
+    // Where `localhost` is [::1] too, nobody answers there.
+    let server = Server::echo(None);
+    let mut stream = connect_to(Target { host: "localhost".to_owned(), ..target(&server, None) }).await.unwrap();
+    echoed(&mut stream, b"hello").await;
+    assert_eq!(server.join(), None);
+}
+
+#[test]
+fn a_target_is_shown_as_host_and_port() {
+    for (host, shown) in [("broker.example", "broker.example:1883"), ("::1", "[::1]:1883")] {
+        assert_eq!(Target { host: host.to_owned(), port: 1883, tls: None }.to_string(), shown);
+    }
+}
+
+#[tokio::test]
 async fn a_name_that_is_not_found_is_said() {
     // Longer than a name may be: the resolver knows without asking anybody.
     let host = "x".repeat(300);
@@ -83,7 +99,8 @@ async fn a_broker_that_never_answers_is_given_up() {
     let tls = TlsSettings::load(&TlsOptions { insecure_skip_verify: true, ..TlsOptions::default() }).unwrap();
     let silent = Target { host: "127.0.0.1".to_owned(), port, tls: Some(Arc::new(tls)) };
     let mut connector = Connector::start(silent, Duration::from_millis(50));
-    let fault = poll_fn(|cx| connector.poll_connected(cx)).await.unwrap_err();
+    let outcome = tokio::time::timeout(LIMIT, poll_fn(|cx| connector.poll_connected(cx))).await;
+    let fault = outcome.expect("given up in time").unwrap_err();
     assert_eq!(fault.to_string(), format!("no answer from 127.0.0.1:{port} in time"));
     let spent = poll_fn(|cx| Poll::Ready(connector.poll_connected(cx).is_pending())).await;
     assert!(spent, "a spent connector is pending, and does not panic");
@@ -140,6 +157,15 @@ async fn a_certificate_that_nothing_vouches_for_is_refused() {
 }
 
 #[tokio::test]
+async fn a_certificate_that_is_out_of_date_is_refused() {
+    let (identity, files) = (Identity::valid_until("broker.example", 946_684_800), Files::new());
+    let server = Server::echo(Some(identity.acceptor()));
+    let fault = connect_to(target(&server, Some(options_trusting(&files, &identity)))).await.unwrap_err();
+    assert_eq!(fault.to_string(), "certificate not trusted: certificate has expired");
+    server.join();
+}
+
+#[tokio::test]
 async fn a_certificate_of_another_host_is_refused() {
     let (identity, files) = (Identity::new("broker.example"), Files::new());
     for name in ["elsewhere.example", "127.0.0.2"] {
@@ -190,8 +216,9 @@ async fn a_client_certificate_is_shown_to_a_broker_that_wants_one() {
 async fn tls_to_a_port_without_it_is_said() {
     let server = Server::says(b"HTTP/1.1 400 Bad Request\r\n\r\n");
     let options = TlsOptions { insecure_skip_verify: true, ..TlsOptions::default() };
-    let fault = connect_to(target(&server, Some(options))).await.unwrap_err();
-    assert_eq!(fault.to_string(), "127.0.0.1 does not speak TLS on this port");
+    let target = target(&server, Some(options));
+    let fault = connect_to(target.clone()).await.unwrap_err();
+    assert_eq!(fault.to_string(), format!("{target} does not speak TLS"));
     server.join();
 }
 

@@ -41,6 +41,11 @@ pub(super) struct Identity {
 
 impl Identity {
     pub(super) fn new(name: &str) -> Self {
+        Self::valid_until(name, 4_102_444_800)
+    }
+
+    /// Valid from 1970 to `end`, in seconds since then.
+    pub(super) fn valid_until(name: &str, end: i64) -> Self {
         let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
         let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
         let mut subject = X509NameBuilder::new().unwrap();
@@ -52,8 +57,8 @@ impl Identity {
         cert.set_subject_name(&subject).unwrap();
         cert.set_issuer_name(&subject).unwrap();
         cert.set_pubkey(&key).unwrap();
-        cert.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
-        cert.set_not_after(&Asn1Time::days_from_now(1).unwrap()).unwrap();
+        cert.set_not_before(&Asn1Time::from_unix(0).unwrap()).unwrap();
+        cert.set_not_after(&Asn1Time::from_unix(end).unwrap()).unwrap();
         cert.append_extension(BasicConstraints::new().critical().ca().build().unwrap()).unwrap();
         let mut names = SubjectAlternativeName::new();
         names.dns(name).dns("localhost").ip("127.0.0.1");

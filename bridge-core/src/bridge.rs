@@ -1,0 +1,400 @@
+//! The bridge of one shard: clients on one side, links to the broker on the other.
+//!
+//! Machines speak to it through [`Bridge::connect`] and [`Bridge::up`]. It answers there and then; what it owes comes
+//! later as a [`Notice`], which the shard hands to the machine once that has stopped speaking.
+
+mod client;
+mod inbound;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+pub use inbound::{Arrival, Recipient};
+pub use settings::{BridgeSettings, ListenerRules, NodeStatus};
+
+use crate::downlink::Outcome;
+use crate::link::{Link, LinkEvent, Origin};
+use crate::meter::{Counts, Meter};
+use crate::metrics::BridgeCount;
+use crate::peer::GatewayId;
+use crate::publication::{Publication, Stored};
+use crate::slab::Slab;
+use crate::template::Mountpoint;
+use crate::time::{Deadline, Now, earliest};
+use crate::topic::TopicFilter;
+use crate::uplink::{ClientRef, Connect, Refusal, Taken, Token, Uplink};
+use crate::upstream::{Joined, Subscriber, Upstream};
+use client::{Client, Place};
+use codec_mqtt::Qos;
+use foldhash::quality::FixedState;
+use std::collections::VecDeque;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+/// A link of this shard, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LinkId(pub u16);
+
+/// Something that a machine is owed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// The answer to a subscribe.
+    Subscribed {
+        /// Whose machine.
+        gateway: GatewayId,
+        /// The machine's number for the client.
+        client: Token,
+        /// The subscription.
+        token: Token,
+        /// See [`Downlink::Subscribed`](crate::downlink::Downlink::Subscribed).
+        granted: Result<Qos, Refusal>,
+    },
+    /// The fate of a publication.
+    Settled {
+        /// Whose machine.
+        gateway: GatewayId,
+        /// The machine's number for the client.
+        client: Token,
+        /// The publication.
+        token: Token,
+        /// Its fate.
+        outcome: Outcome,
+    },
+    /// There is room again; for every machine.
+    Room,
+    /// The broker went away, or is back; for every machine.
+    Broker {
+        /// There it is, with all subscriptions in force.
+        reachable: bool,
+    },
+}
+
+/// One link and what it holds at the broker.
+#[derive(Debug)]
+struct Line {
+    link: Link,
+    upstream: Upstream,
+    /// SUBSCRIBEs of the restoration that are not answered yet; `None` = not online.
+    restoring: Option<Vec<u32>>,
+}
+
+impl Line {
+    fn is_ready(&self) -> bool {
+        self.restoring.as_ref().is_some_and(Vec::is_empty)
+    }
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Bridge {
+    lines: Vec<Line>,
+    clients: Slab<Client>,
+    rules: Vec<ListenerRules>,
+    node: Box<str>,
+    status: Option<NodeStatus>,
+    seed: u64,
+    reachable: bool,
+    notices: VecDeque<Notice>,
+    recipients: Vec<Recipient>,
+    counts: Counts<BridgeCount>,
+}
+
+impl Bridge {
+    /// A bridge whose links have yet to be opened.
+    #[must_use]
+    pub fn new(settings: BridgeSettings) -> Self {
+        let line = |(number, link)| {
+            let seed = settings.seed.wrapping_add(number);
+            Line { link: Link::new(link, seed), upstream: Upstream::new(seed), restoring: None }
+        };
+        Self {
+            lines: (1..).zip(settings.links).map(line).collect(),
+            clients: Slab::default(),
+            rules: settings.listeners,
+            node: settings.node,
+            status: settings.status,
+            seed: settings.seed,
+            reachable: false,
+            notices: VecDeque::new(),
+            recipients: Vec::new(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Lets a client speak. `handle` is the machine's own number for it: what comes for the client names it.
+    ///
+    /// # Errors
+    /// [`Refusal::BadIdentity`] when its client id or user name would break out of its level in the listener's
+    /// mountpoint, [`Refusal::Limit`] when 2^32 clients are there already.
+    pub fn connect(&mut self, now: Now, handle: Token, who: &Connect<'_>) -> Result<ClientRef, Refusal> {
+        let mount = self.mountpoint(who)?;
+        let will = match &who.will {
+            Some(will) => Some(self.copy_will(now, mount.prefix(), will)?),
+            None => None,
+        };
+        let link = if who.connectionless { 0 } else { self.link_of(who.id.as_str()) };
+        let client = Client { handle, gateway: who.gateway, link, mount, will, places: Vec::new() };
+        self.clients.insert(client).map(ClientRef).ok_or(Refusal::Limit)
+    }
+
+    /// Takes one word of a client.
+    pub fn up(&mut self, now: Now, client: ClientRef, uplink: Uplink<'_>) -> Taken {
+        match uplink {
+            Uplink::Publish { token, what } => self.publish(now, client, token, &what),
+            Uplink::Subscribe { token, filter, qos, retained } => self.subscribe(client, token, filter, qos, retained),
+            Uplink::Unsubscribe { token, filter } => self.unsubscribe(client, token, filter),
+            Uplink::WillChanged { will } => self.change_will(now, client, will.as_ref()),
+            Uplink::Disconnect { send_will } => self.disconnect(now, client, send_will),
+        }
+    }
+
+    fn publish(&mut self, now: Now, client: ClientRef, token: Option<Token>, what: &Publication<'_>) -> Taken {
+        let Some(sender) = self.clients.get(client.0) else { return Taken::Denied(Refusal::NoSuchClient) };
+        let Some(line) = self.lines.get_mut(usize::from(sender.link)) else { return Taken::Full };
+        let origin = token.map(|token| Origin { gateway: sender.gateway, client: sender.handle, token });
+        line.link.publish(now, origin, sender.mount.prefix(), what)
+    }
+
+    fn subscribe(
+        &mut self,
+        client: ClientRef,
+        token: Token,
+        filter: TopicFilter<'_>,
+        qos: Qos,
+        retained: bool,
+    ) -> Taken {
+        let Some(who) = self.clients.get_mut(client.0) else { return Taken::Denied(Refusal::NoSuchClient) };
+        let Some(line) = self.lines.get_mut(usize::from(who.link)) else { return Taken::Denied(Refusal::BrokerAway) };
+        if line.restoring.is_none() {
+            return Taken::Denied(Refusal::BrokerAway);
+        }
+        let mounted = who.mount.mount_filter(filter.as_str());
+        let Ok(filter) = TopicFilter::try_from(&*mounted) else { return Taken::Denied(Refusal::BadTopic) };
+        let (gateway, handle) = (who.gateway, who.handle);
+        let subscriber = Subscriber { client, handle, gateway, subscription: token, mount: who.mount_len() };
+        let Some((key, joined)) = line.upstream.join(filter, subscriber, qos, retained) else {
+            return Taken::Denied(Refusal::Limit);
+        };
+        who.remember(Place { filter: key, subscription: token });
+        match joined {
+            Joined::Ask(ask) => line.link.subscribe(ask.id, &ask.filter, ask.qos, ask.retain_handling),
+            Joined::Waits => {}
+            Joined::Granted(qos) => {
+                self.notices.push_back(Notice::Subscribed { gateway, client: handle, token, granted: Ok(qos) });
+            }
+        }
+        Taken::Owed
+    }
+
+    fn unsubscribe(&mut self, client: ClientRef, token: Token, filter: TopicFilter<'_>) -> Taken {
+        let Some(who) = self.clients.get_mut(client.0) else { return Taken::Denied(Refusal::NoSuchClient) };
+        let Some(line) = self.lines.get_mut(usize::from(who.link)) else { return Taken::Done };
+        let mounted = who.mount.mount_filter(filter.as_str());
+        let Ok(filter) = TopicFilter::try_from(&*mounted) else { return Taken::Done };
+        if let Some(key) = line.upstream.find(filter)
+            && who.forget(Place { filter: key, subscription: token })
+            && let Some(text) = line.upstream.leave(key, client, token)
+        {
+            line.link.unsubscribe(&text);
+        }
+        Taken::Done
+    }
+
+    fn change_will(&mut self, now: Now, client: ClientRef, will: Option<&Publication<'_>>) -> Taken {
+        let Some(who) = self.clients.get(client.0) else { return Taken::Denied(Refusal::NoSuchClient) };
+        let stored = match will.map(|will| self.copy_will(now, who.mount.prefix(), will)).transpose() {
+            Ok(stored) => stored,
+            Err(refusal) => return Taken::Denied(refusal),
+        };
+        if let Some(who) = self.clients.get_mut(client.0) {
+            who.will = stored;
+        }
+        Taken::Done
+    }
+
+    fn copy_will(&self, now: Now, prefix: &str, will: &Publication<'_>) -> Result<Box<Stored>, Refusal> {
+        Stored::copy_under(prefix, will, now).map(Box::new).ok_or(Refusal::BadTopic)
+    }
+
+    fn disconnect(&mut self, now: Now, client: ClientRef, send_will: bool) -> Taken {
+        let Some(who) = self.clients.remove(client.0) else { return Taken::Denied(Refusal::NoSuchClient) };
+        let Some(line) = self.lines.get_mut(usize::from(who.link)) else { return Taken::Done };
+        for place in who.places {
+            if let Some(text) = line.upstream.leave(place.filter, client, place.subscription) {
+                line.link.unsubscribe(&text);
+            }
+        }
+        let will = who.will.filter(|_| send_will);
+        if let Some(view) = will.as_ref().and_then(|will| will.view(now)) {
+            self.counts.up(BridgeCount::Wills);
+            // Nobody is left to be told of a full queue; the queue counts what it refuses.
+            if matches!(line.link.publish(now, None, "", &view), Taken::Full | Taken::Denied(_)) {
+                self.counts.up(BridgeCount::WillsLost);
+            }
+        }
+        Taken::Done
+    }
+
+    fn mountpoint(&self, who: &Connect<'_>) -> Result<Mountpoint, Refusal> {
+        match self.rules.get(usize::from(who.listener.0)) {
+            Some(rules) => rules.mount(who, &self.node),
+            None => Ok(Mountpoint::default()),
+        }
+    }
+
+    fn link_of(&self, client_id: &str) -> u16 {
+        let hash = FixedState::with_seed(self.seed).hash_one(client_id);
+        let count = u64::try_from(self.lines.len()).unwrap_or(1);
+        u16::try_from(hash.checked_rem(count).unwrap_or(0)).unwrap_or(0)
+    }
+
+    /// What a machine is owed next.
+    pub fn take_notice(&mut self) -> Option<Notice> {
+        self.notices.pop_front()
+    }
+
+    /// Works through what the links have said since the last call: turns it into notices. To be called after anything
+    /// was done with a link.
+    pub fn settle(&mut self, now: Now) {
+        for number in 0..self.lines.len() {
+            while let Some(event) = self.lines.get_mut(number).and_then(|line| line.link.take_event()) {
+                self.on_event(now, number, event);
+            }
+        }
+        let reachable = !self.lines.is_empty() && self.lines.iter().all(Line::is_ready);
+        if reachable != self.reachable {
+            self.reachable = reachable;
+            self.notices.push_back(Notice::Broker { reachable });
+        }
+    }
+
+    fn on_event(&mut self, now: Now, number: usize, event: LinkEvent) {
+        match event {
+            LinkEvent::Settled { origin, outcome } => {
+                let Origin { gateway, client, token } = origin;
+                self.notices.push_back(Notice::Settled { gateway, client, token, outcome });
+            }
+            LinkEvent::Subscribed { id, granted } => self.on_suback(number, id, granted),
+            LinkEvent::Up { session_present } => self.on_up(now, number, session_present),
+            LinkEvent::Down => {
+                if let Some(line) = self.lines.get_mut(number) {
+                    line.restoring = None;
+                }
+            }
+            LinkEvent::Room => self.notices.push_back(Notice::Room),
+        }
+    }
+
+    fn on_up(&mut self, now: Now, number: usize, session_present: bool) {
+        let Some(line) = self.lines.get_mut(number) else { return };
+        let mut ids = Vec::new();
+        for ask in line.upstream.restore(session_present) {
+            line.link.subscribe(ask.id, &ask.filter, ask.qos, ask.retain_handling);
+            ids.push(ask.id);
+        }
+        ids.sort_unstable();
+        line.restoring = Some(ids);
+        if number == 0 {
+            self.publish_status(now, true);
+        }
+    }
+
+    fn on_suback(&mut self, number: usize, id: u32, granted: Result<Qos, Refusal>) {
+        let Some(line) = self.lines.get_mut(number) else { return };
+        if let Some(ids) = &mut line.restoring
+            && let Ok(at) = ids.binary_search(&id)
+        {
+            ids.remove(at);
+        }
+        let (notices, clients) = (&mut self.notices, &mut self.clients);
+        let next = line.upstream.answered(id, granted, |who, filter, granted| {
+            if granted.is_err()
+                && let Some(client) = clients.get_mut(who.client.0)
+            {
+                client.forget(Place { filter, subscription: who.subscription });
+            }
+            let (gateway, client, token) = (who.gateway, who.handle, who.subscription);
+            notices.push_back(Notice::Subscribed { gateway, client, token, granted });
+        });
+        if let Some(ask) = next {
+            line.link.subscribe(ask.id, &ask.filter, ask.qos, ask.retain_handling);
+        }
+    }
+
+    /// Says retained that the node is there, or that it leaves.
+    fn publish_status(&mut self, now: Now, online: bool) {
+        let (Some(status), Some(line)) = (&self.status, self.lines.first_mut()) else { return };
+        let refused = matches!(line.link.publish(now, None, "", &status.publication(online)), Taken::Denied(_));
+        if refused {
+            tracing::warn!(topic = %status.topic(), "the broker takes no node status");
+        }
+    }
+
+    /// Stops: what is queued and in flight is flushed, the node says that it leaves, and the links say goodbye.
+    pub fn drain(&mut self, now: Now) {
+        if self.reachable {
+            self.publish_status(now, false);
+        }
+        for line in &mut self.lines {
+            line.link.drain(now);
+        }
+    }
+
+    /// True once all links have said goodbye, or never could.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.lines.iter().all(|line| line.link.is_drained())
+    }
+
+    /// When [`Bridge::timer`] is due.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Deadline> {
+        self.lines.iter().fold(None, |soonest, line| earliest(soonest, line.link.next_deadline()))
+    }
+
+    /// Time has come to `now`.
+    pub fn timer(&mut self, now: Now) {
+        for line in &mut self.lines {
+            if line.link.next_deadline().is_some_and(|deadline| deadline.is_due(now)) {
+                line.link.timer(now);
+            }
+        }
+    }
+
+    /// How many links there are; they are numbered from 0.
+    #[must_use]
+    pub fn links(&self) -> u16 {
+        u16::try_from(self.lines.len()).unwrap_or(u16::MAX)
+    }
+
+    /// A link, for its driver.
+    #[must_use]
+    pub fn link(&self, id: LinkId) -> Option<&Link> {
+        self.lines.get(usize::from(id.0)).map(|line| &line.link)
+    }
+
+    /// A link, for its driver. [`Bridge::settle`] must follow.
+    pub fn link_mut(&mut self, id: LinkId) -> Option<&mut Link> {
+        self.lines.get_mut(usize::from(id.0)).map(|line| &mut line.link)
+    }
+
+    /// True while every link is online with all its subscriptions in force.
+    #[must_use]
+    pub const fn is_reachable(&self) -> bool {
+        self.reachable
+    }
+
+    /// For whoever reports.
+    #[must_use]
+    pub fn meters(&self) -> Vec<Arc<Meter>> {
+        let links = self.lines.iter().map(|line| line.link.meter());
+        std::iter::once(self.counts.meter()).chain(links).collect()
+    }
+
+    /// Brings the gauges up to date.
+    pub fn gauge(&self) {
+        self.counts.set(BridgeCount::Clients, self.clients.len() as u64);
+        let filters: usize = self.lines.iter().map(|line| line.upstream.len()).sum();
+        self.counts.set(BridgeCount::Filters, filters as u64);
+    }
+}

@@ -1,0 +1,43 @@
+use crate::peer::GatewayId;
+use crate::publication::Stored;
+use crate::slab::Key;
+use crate::template::Mountpoint;
+use crate::uplink::Token;
+
+/// A client that may speak.
+#[derive(Debug)]
+pub(super) struct Client {
+    /// The machine's number for it.
+    pub(super) handle: Token,
+    pub(super) gateway: GatewayId,
+    pub(super) link: u16,
+    pub(super) mount: Mountpoint,
+    pub(super) will: Option<Box<Stored>>,
+    /// Where it is subscribed on its link. Few: a list.
+    pub(super) places: Vec<Place>,
+}
+
+/// One subscription of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) filter: Key,
+    pub(super) subscription: Token,
+}
+
+impl Client {
+    /// Octets of mountpoint in front of each of its topics. (A longer one leaves no room for a topic.)
+    pub(super) fn mount_len(&self) -> u16 {
+        u16::try_from(self.mount.prefix().len()).unwrap_or(u16::MAX)
+    }
+
+    pub(super) fn remember(&mut self, place: Place) {
+        if !self.places.contains(&place) {
+            self.places.push(place);
+        }
+    }
+
+    pub(super) fn forget(&mut self, place: Place) -> bool {
+        let found = self.places.iter().position(|&p| p == place);
+        found.map(|at| self.places.swap_remove(at)).is_some()
+    }
+}

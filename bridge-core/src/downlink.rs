@@ -1,0 +1,48 @@
+//! What a machine hears from the broker side about one of its clients.
+
+use crate::publication::Shared;
+use crate::uplink::{Refusal, Token};
+use codec_mqtt::Qos;
+
+/// Something for one client.
+#[derive(Clone, Copy, Debug)]
+pub enum Downlink<'a> {
+    /// A message for one of its subscriptions: once for each that it matches.
+    Message(Delivery<'a>),
+    /// The answer to `Subscribe`: the QoS it may count on, or why not (it is not subscribed then).
+    Subscribed {
+        /// The subscription's.
+        token: Token,
+        /// At most what it asked for.
+        granted: Result<Qos, Refusal>,
+    },
+    /// What became of a message that was owed a completion.
+    Settled {
+        /// The message's.
+        token: Token,
+        /// Its fate.
+        outcome: Outcome,
+    },
+}
+
+/// A message as one subscription gets it.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery<'a> {
+    /// The message; `keep` it to queue it.
+    pub message: &'a Shared<'a>,
+    /// The lesser of the message's QoS and the subscription's.
+    pub qos: Qos,
+    /// The subscription it matched.
+    pub subscription: Token,
+}
+
+/// The fate of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The broker has it.
+    Acknowledged,
+    /// The broker, or we on its behalf, would not have it.
+    Refused(Refusal),
+    /// Its lifetime ended while it waited.
+    Expired,
+}

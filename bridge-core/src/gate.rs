@@ -1,0 +1,141 @@
+//! How many sessions a listener lets in, and how fast: node-wide limits, asked once per new session.
+
+use crate::peer::ListenerId;
+use crate::time::Now;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// The limits of one listener, shared by all shards.
+#[derive(Debug)]
+pub struct Gate {
+    /// Sessions at once; 0 = no limit.
+    max_sessions: u32,
+    /// New sessions per second; 0 = no limit.
+    max_rate: u32,
+    sessions: AtomicU32,
+    /// The second (upper half) and the sessions let in during it (lower half).
+    window: AtomicU64,
+}
+
+/// Why a listener lets nobody in just now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shut {
+    /// `max_connections` sessions live.
+    Full,
+    /// `max_conn_rate` new sessions came this second.
+    TooFast,
+}
+
+impl Gate {
+    /// A gate with these limits; 0 = none.
+    #[must_use]
+    pub const fn new(max_sessions: u32, max_rate: u32) -> Self {
+        Self { max_sessions, max_rate, sessions: AtomicU32::new(0), window: AtomicU64::new(0) }
+    }
+
+    /// Lets one session in; [`Gate::leave`] must follow when it ends.
+    ///
+    /// # Errors
+    /// Which limit is reached.
+    pub fn enter(&self, now: Now) -> Result<(), Shut> {
+        // The count first: a refused session must not use up this second's allowance.
+        let before = self.sessions.fetch_add(1, Ordering::Relaxed);
+        if self.max_sessions != 0 && before >= self.max_sessions {
+            self.leave();
+            return Err(Shut::Full);
+        }
+        if !self.within_rate(now) {
+            self.leave();
+            return Err(Shut::TooFast);
+        }
+        Ok(())
+    }
+
+    /// A session has ended.
+    pub fn leave(&self) {
+        self.sessions.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Sessions that live now.
+    #[must_use]
+    pub fn sessions(&self) -> u32 {
+        self.sessions.load(Ordering::Relaxed)
+    }
+
+    fn within_rate(&self, now: Now) -> bool {
+        if self.max_rate == 0 {
+            return true;
+        }
+        let second = (now.mono_ms / 1000) << 32;
+        let update = |window: u64| {
+            let used = if window & !0xFFFF_FFFF == second { window & 0xFFFF_FFFF } else { 0 };
+            (used < u64::from(self.max_rate)).then_some(second | (used + 1))
+        };
+        self.window.fetch_update(Ordering::Relaxed, Ordering::Relaxed, update).is_ok()
+    }
+}
+
+/// All listeners' gates, by [`ListenerId`].
+#[derive(Clone, Debug, Default)]
+pub struct Gates(Arc<[Gate]>);
+
+impl Gates {
+    /// In the order of the listeners' numbers.
+    #[must_use]
+    pub fn new(gates: Vec<Gate>) -> Self {
+        Self(gates.into())
+    }
+
+    /// See [`Gate::enter`]. A listener without a gate lets everybody in.
+    ///
+    /// # Errors
+    /// Which limit is reached.
+    pub fn enter(&self, listener: ListenerId, now: Now) -> Result<(), Shut> {
+        self.get(listener).map_or(Ok(()), |gate| gate.enter(now))
+    }
+
+    /// See [`Gate::leave`].
+    pub fn leave(&self, listener: ListenerId) {
+        if let Some(gate) = self.get(listener) {
+            gate.leave();
+        }
+    }
+
+    /// The gate of `listener`.
+    #[must_use]
+    pub fn get(&self, listener: ListenerId) -> Option<&Gate> {
+        self.0.get(usize::from(listener.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(mono_ms: u64) -> Now {
+        Now { mono_ms, wall_ms: 0 }
+    }
+
+    #[test]
+    fn a_full_listener_lets_in_as_many_as_leave() {
+        let gate = Gate::new(2, 0);
+        assert_eq!((gate.enter(at(0)), gate.enter(at(0)), gate.enter(at(0))), (Ok(()), Ok(()), Err(Shut::Full)));
+        gate.leave();
+        assert_eq!((gate.enter(at(0)), gate.sessions()), (Ok(()), 2));
+    }
+
+    #[test]
+    fn a_second_has_its_allowance() {
+        let gate = Gate::new(0, 2);
+        assert_eq!((gate.enter(at(0)), gate.enter(at(999))), (Ok(()), Ok(())));
+        assert_eq!(gate.enter(at(999)), Err(Shut::TooFast));
+        assert_eq!(gate.enter(at(1000)), Ok(()));
+        assert_eq!(gate.sessions(), 3);
+    }
+
+    #[test]
+    fn zero_means_no_limit() {
+        let gate = Gate::new(0, 0);
+        assert!((0..10_000).all(|_| gate.enter(at(0)).is_ok()));
+    }
+}

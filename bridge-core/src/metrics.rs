@@ -1,0 +1,95 @@
+//! The names of all metrics, with their help texts. Who counts something declares its series beside the code, with
+//! [`count!`](crate::count), from a family here.
+
+use crate::meter::{Family, Kind};
+
+const fn counter(name: &'static str, help: &'static str) -> Family {
+    Family { name, help, kind: Kind::Counter }
+}
+
+const fn gauge(name: &'static str, help: &'static str) -> Family {
+    Family { name, help, kind: Kind::Gauge }
+}
+
+/// Clients that may speak through the bridge.
+pub const CLIENTS: Family = gauge("tidegate_clients", "Clients known to the bridge, connected or kept");
+/// Upstream subscriptions.
+pub const UPSTREAM_FILTERS: Family = gauge("tidegate_upstream_filters", "Topic filters subscribed at the broker");
+/// Messages of devices, by type.
+pub const PACKETS: Family = counter("tidegate_packets_total", "Messages from and to devices, by type");
+/// What went wrong, by whose fault it is.
+pub const FAULTS: Family = counter("tidegate_faults_total", "What went wrong, by who must act and why");
+/// Sessions of devices.
+pub const SESSIONS: Family = gauge("tidegate_sessions", "Sessions of devices, by state");
+/// Wills.
+pub const WILLS: Family = counter("tidegate_wills_total", "Wills of lost clients, by what became of them");
+/// Datagrams between shards.
+pub const FORWARDED: Family =
+    counter("tidegate_forwarded_total", "Datagrams for clients of another shard, by what became of them");
+/// Addresses that belong to another shard.
+pub const ROUTES: Family = gauge("tidegate_routes", "Addresses whose datagrams go to another shard");
+
+/// Datagrams through the sockets.
+pub const UDP_DATAGRAMS: Family = counter("tidegate_udp_datagrams_total", "Datagrams read from and written to sockets");
+/// System calls of those.
+pub const UDP_BATCHES: Family =
+    counter("tidegate_udp_batches_total", "System calls that moved datagrams; datagrams per call is the batch");
+/// Datagrams lost between the sockets and us.
+pub const UDP_DROPPED: Family = counter("tidegate_udp_dropped_total", "Datagrams that did not get through a socket");
+
+/// Broker link: publications written to the broker for the first time.
+pub const LINK_PUBLICATIONS: Family =
+    counter("tidegate_link_publications_total", "Publications written to the broker, repetitions aside");
+/// Broker link: completions of QoS 1 and 2.
+pub const LINK_ACKNOWLEDGED: Family =
+    counter("tidegate_link_acknowledged_total", "Publications of QoS 1 and 2 that the broker acknowledged");
+/// Broker link: refusals.
+pub const LINK_REFUSED: Family =
+    counter("tidegate_link_refused_total", "Publications that the broker, or its limits, would not have");
+/// Broker link: repetitions after a reconnect.
+pub const LINK_REPLAYED: Family =
+    counter("tidegate_link_replayed_total", "Publications and releases written again after a reconnect");
+/// Broker link: messages from the broker.
+pub const LINK_RECEIVED: Family = counter("tidegate_link_received_total", "Messages received from the broker");
+/// Broker link: QoS 2 repetitions held back.
+pub const LINK_DUPLICATES: Family =
+    counter("tidegate_link_duplicates_total", "Repeated QoS 2 messages of the broker that were not delivered again");
+/// Broker link: what the broker cannot do.
+pub const LINK_LOWERED: Family =
+    counter("tidegate_link_lowered_total", "Publications of which the broker cannot take a property");
+/// Broker link: packets nobody waited for.
+pub const LINK_UNEXPECTED: Family =
+    counter("tidegate_link_unexpected_total", "Packets of the broker that answer nothing we asked");
+/// Broker link: ends of connections and of attempts at one.
+pub const LINK_FAILURES: Family =
+    counter("tidegate_link_failures_total", "Connections to the broker that failed or ended");
+/// Broker link: successful connections.
+pub const LINK_CONNECTS: Family = counter("tidegate_link_connects_total", "Connections that the broker accepted");
+/// Broker link: state.
+pub const LINK_UP: Family = gauge("tidegate_link_up", "Links that are online");
+/// Broker link: in flight.
+pub const LINK_IN_FLIGHT: Family =
+    gauge("tidegate_link_in_flight", "Publications of QoS 1 and 2 that wait for the broker's acknowledgement");
+/// Broker link: octets.
+pub const LINK_BYTES: Family = counter("tidegate_link_bytes_total", "Octets of MQTT to and from the broker");
+/// Queues: messages in wait.
+pub const QUEUE_MESSAGES: Family = gauge("tidegate_queue_messages", "Messages in wait");
+/// Queues: octets in wait.
+pub const QUEUE_BYTES: Family = gauge("tidegate_queue_bytes", "Octets in wait");
+/// Queues: what was thrown away or turned away.
+pub const QUEUE_DROPPED: Family =
+    counter("tidegate_queue_dropped_total", "Messages that a queue threw away or turned away");
+
+crate::count! {
+    /// What the bridge counts.
+    pub enum BridgeCount {
+        /// Gauge: clients.
+        Clients = CLIENTS {};
+        /// Gauge: filters upstream.
+        Filters = UPSTREAM_FILTERS {};
+        /// Wills handed to a link.
+        Wills = WILLS { result: "published" };
+        /// Wills that a link would not take.
+        WillsLost = WILLS { result: "refused" };
+    }
+}

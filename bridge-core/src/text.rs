@@ -1,0 +1,45 @@
+//! What MQTT can carry as text. A broker closes the whole link for a character it may not be sent, so such text is
+//! stopped at the edge (MQTT 5.0 §1.5.4).
+
+/// True when `text` has no NUL, no control character and no Unicode non-character.
+#[must_use]
+pub fn is_carriable(text: &str) -> bool {
+    if text.is_ascii() {
+        return text.bytes().all(|b| b >= 0x20 && b != 0x7F);
+    }
+    text.chars().all(|c| !c.is_control() && !is_non_character(c))
+}
+
+/// U+FDD0 to U+FDEF, and the last two code points of each plane.
+const fn is_non_character(c: char) -> bool {
+    matches!(c, '\u{FDD0}'..='\u{FDEF}') || (c as u32) & 0xFFFE == 0xFFFE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_broker_would_close_the_link_for_is_not_carriable() {
+        let table = [
+            ("", true),
+            ("dev-1", true),
+            ("gerät é 日本", true),
+            ("\u{FFFD}", true),
+            ("a\0", false),
+            ("\u{1f}", false),
+            ("\u{7f}", false),
+            ("ä\u{80}", false),
+            ("ä\u{9f}", false),
+            ("\u{FDD0}", false),
+            ("\u{FDEF}", false),
+            ("\u{FFFE}", false),
+            ("\u{FFFF}", false),
+            ("\u{1FFFE}", false),
+            ("\u{10FFFF}", false),
+        ];
+        for (text, expected) in table {
+            assert_eq!(is_carriable(text), expected, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! The subscriptions that one link holds at the broker, and the devices behind each.
+//!
+//! Many devices on one filter are one subscription upstream. Each SUBSCRIBE carries a fresh subscription identifier, so
+//! that what the broker kept goes to the devices whose subscribe asked for it and to nobody else, and so that of the
+//! copies that a broker sends for overlapping filters each goes to the subscribers of exactly its filter.
+//! At most one SUBSCRIBE per filter is unanswered; devices that come meanwhile share the next one.
+
+#[cfg(test)]
+mod tests;
+
+use crate::peer::GatewayId;
+use crate::slab::{Key, Slab};
+use crate::topic::TopicFilter;
+use crate::trie::SubscriptionTrie;
+use crate::uplink::{ClientRef, Refusal, Token};
+use codec_mqtt::Qos;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use indexmap::IndexMap;
+use std::collections::VecDeque;
+
+/// Subscription identifiers are variable byte integers, never 0 (MQTT 5.0 §3.8.2.1.2).
+const MAX_ID: u32 = 268_435_455;
+/// Replaced identifiers that are still understood: the broker may have queued messages under them.
+const RETIRED: usize = 4096;
+/// Retain Handling (MQTT 5.0 §3.8.3.1): send what is kept at this subscribe.
+const SEND_RETAINED: u8 = 0;
+/// Retain Handling: send nothing that is kept.
+const SEND_NOTHING: u8 = 2;
+
+/// One subscription of one device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Subscriber {
+    pub(crate) client: ClientRef,
+    /// The machine's number for the client.
+    pub(crate) handle: Token,
+    pub(crate) gateway: GatewayId,
+    /// The machine's number for the subscription.
+    pub(crate) subscription: Token,
+    /// Octets of the client's mountpoint in front of each topic.
+    pub(crate) mount: u16,
+}
+
+/// A SUBSCRIBE to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ask {
+    pub(crate) id: u32,
+    pub(crate) filter: Box<str>,
+    pub(crate) qos: Qos,
+    pub(crate) retain_handling: u8,
+}
+
+/// What follows from a device's subscribe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Joined {
+    /// The broker must be asked; its answer goes through [`Upstream::answered`].
+    Ask(Ask),
+    /// Goes with the SUBSCRIBE after the one that is under way.
+    Waits,
+    /// The broker has granted as much already, and the device is owed nothing that is kept.
+    Granted(Qos),
+}
+
+/// A subscriber behind one filter.
+#[derive(Debug)]
+struct Member {
+    who: Subscriber,
+    qos: Qos,
+    /// The identifier of the SUBSCRIBE that serves it.
+    cause: u32,
+    /// It wants what the broker kept.
+    owed: bool,
+    /// It waits for its answer.
+    due: bool,
+    /// It was granted before.
+    active: bool,
+}
+
+/// One filter upstream.
+#[derive(Debug)]
+struct Filter {
+    text: Box<str>,
+    /// Octets of `$share/GROUP/` in `text`.
+    share: usize,
+    members: IndexMap<(ClientRef, Token), Member, FixedState>,
+    /// What the broker was asked for last, under which identifier.
+    qos: Qos,
+    id: u32,
+    /// What it granted last.
+    granted: Option<Qos>,
+    /// The SUBSCRIBE that was sent last has no answer yet.
+    unanswered: bool,
+    /// Devices wait for the SUBSCRIBE after that one, under this identifier.
+    next: Option<u32>,
+    /// Whose turn it is, when shared.
+    turn: usize,
+}
+
+/// What one identifier stands for.
+#[derive(Debug)]
+struct Cause {
+    filter: Key,
+    served: Vec<(ClientRef, Token)>,
+}
+
+/// The subscriptions of one link.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    filters: Slab<Filter>,
+    trie: SubscriptionTrie<Key>,
+    causes: HashMap<u32, Cause, FixedState>,
+    retired: VecDeque<u32>,
+    last_id: u32,
+    scratch: Vec<Key>,
+}
+
+impl Upstream {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            filters: Slab::default(),
+            trie: SubscriptionTrie::new(seed),
+            causes: HashMap::default(),
+            retired: VecDeque::new(),
+            last_id: 0,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Filters held upstream.
+    pub(crate) const fn len(&self) -> usize {
+        self.filters.len()
+    }
+
+    /// Puts `who` behind `filter`, or replaces the subscription that it already has there. `None` when full.
+    pub(crate) fn join(
+        &mut self,
+        filter: TopicFilter<'_>,
+        who: Subscriber,
+        qos: Qos,
+        retained: bool,
+    ) -> Option<(Key, Joined)> {
+        let key = match self.find(filter) {
+            Some(key) => key,
+            None => self.add(filter)?,
+        };
+        let owed = retained && !filter.is_shared();
+        let place = (who.client, who.subscription);
+        let entry = self.filters.get_mut(key)?;
+        let active = entry.members.get(&place).is_some_and(|m| m.active);
+        let mut member = Member { who, qos, cause: entry.id, owed, due: true, active };
+        if let Some(granted) = entry.granted
+            && !owed
+            && !entry.unanswered
+            && qos <= entry.qos
+        {
+            (member.due, member.active) = (false, true);
+            entry.members.insert(place, member);
+            return Some((key, Joined::Granted(granted.min(qos))));
+        }
+        let (id, waits) = match (entry.unanswered, entry.next) {
+            (true, Some(next)) => (next, true),
+            (waits, _) => (fresh(&mut self.last_id), waits),
+        };
+        member.cause = id;
+        entry.members.insert(place, member);
+        entry.next = waits.then_some(id);
+        self.causes.entry(id).or_insert_with(|| Cause { filter: key, served: Vec::new() }).served.push(place);
+        let joined = if waits { Joined::Waits } else { self.ask(key, id).map_or(Joined::Waits, Joined::Ask) };
+        Some((key, joined))
+    }
+
+    pub(crate) fn find(&self, filter: TopicFilter<'_>) -> Option<Key> {
+        self.trie
+            .values(filter.pattern())
+            .find(|&key| self.filters.get(key).is_some_and(|entry| &*entry.text == filter.as_str()))
+    }
+
+    fn add(&mut self, filter: TopicFilter<'_>) -> Option<Key> {
+        let key = self.filters.insert(Filter {
+            text: filter.as_str().into(),
+            share: filter.share_prefix().len(),
+            members: IndexMap::default(),
+            qos: Qos::AtMostOnce,
+            id: 0,
+            granted: None,
+            unanswered: false,
+            next: None,
+            turn: 0,
+        })?;
+        self.trie.insert(filter.pattern(), key);
+        Some(key)
+    }
+
+    /// Makes `id` the filter's identifier and says what to send.
+    fn ask(&mut self, key: Key, id: u32) -> Option<Ask> {
+        let entry = self.filters.get_mut(key)?;
+        let old = std::mem::replace(&mut entry.id, id);
+        entry.unanswered = true;
+        entry.qos = entry.members.values().map(|m| m.qos).max()?;
+        let owed = entry.members.values().any(|m| m.owed && m.cause == id);
+        let ask = Ask {
+            id,
+            filter: entry.text.clone(),
+            qos: entry.qos,
+            retain_handling: if owed { SEND_RETAINED } else { SEND_NOTHING },
+        };
+        self.retire(old);
+        Some(ask)
+    }
+
+    /// Takes a subscription off its filter. The text is to be unsubscribed when nobody is left behind it.
+    pub(crate) fn leave(&mut self, filter: Key, client: ClientRef, subscription: Token) -> Option<Box<str>> {
+        let entry = self.filters.get_mut(filter)?;
+        entry.members.swap_remove(&(client, subscription));
+        if entry.members.is_empty() { self.drop_filter(filter) } else { None }
+    }
+
+    fn drop_filter(&mut self, key: Key) -> Option<Box<str>> {
+        let entry = self.filters.remove(key)?;
+        self.trie.remove(entry.text.get(entry.share..)?, key);
+        self.retire(entry.id);
+        if let Some(next) = entry.next {
+            self.causes.remove(&next);
+        }
+        Some(entry.text)
+    }
+
+    /// The broker's answer to the SUBSCRIBE with `id`. `tell` hears who is to be told what; a refused subscription has
+    /// ended. The `Ask` is to be sent next.
+    pub(crate) fn answered(
+        &mut self,
+        id: u32,
+        granted: Result<Qos, Refusal>,
+        mut tell: impl FnMut(&Subscriber, Key, Result<Qos, Refusal>),
+    ) -> Option<Ask> {
+        let cause = self.causes.get(&id)?;
+        let key = cause.filter;
+        let entry = self.filters.get_mut(key)?;
+        if entry.id != id || !entry.unanswered {
+            return None;
+        }
+        entry.unanswered = false;
+        entry.granted = granted.ok().or(entry.granted);
+        for place in &cause.served {
+            let Some(member) = entry.members.get_mut(place).filter(|m| m.cause == id && m.due) else { continue };
+            member.due = false;
+            member.active = granted.is_ok();
+            tell(&member.who, key, granted.map(|qos| qos.min(member.qos)));
+        }
+        if granted.is_err() {
+            entry.members.retain(|_, m| m.due || m.active);
+        }
+        if entry.members.is_empty() {
+            self.drop_filter(key);
+            return None;
+        }
+        let next = entry.next.take()?;
+        self.ask(key, next)
+    }
+
+    /// What to send when the link is back: everything, or, when the broker kept the session, what it never answered.
+    /// Who still waits for an answer is served by the new SUBSCRIBE; the others are owed nothing.
+    pub(crate) fn restore(&mut self, session_present: bool) -> Vec<Ask> {
+        let wanted = |f: &Filter| !session_present || f.unanswered || f.members.values().any(|m| m.due);
+        let keys: Vec<Key> = self.filters.iter().filter(|(_, f)| wanted(f)).map(|(key, _)| key).collect();
+        keys.into_iter().filter_map(|key| self.ask_again(key)).collect()
+    }
+
+    fn ask_again(&mut self, key: Key) -> Option<Ask> {
+        let id = fresh(&mut self.last_id);
+        let entry = self.filters.get_mut(key)?;
+        if let Some(next) = entry.next.take() {
+            self.causes.remove(&next);
+        }
+        let waiting = entry.members.iter_mut().filter(|(_, m)| m.due);
+        let served = waiting.map(|(&place, member)| {
+            member.cause = id;
+            place
+        });
+        self.causes.insert(id, Cause { filter: key, served: served.collect() });
+        self.ask(key, id)
+    }
+
+    /// Whom a message concerns. `ids`: the subscription identifiers that came with it.
+    pub(crate) fn recipients(
+        &mut self,
+        topic: &str,
+        ids: impl Iterator<Item = u32>,
+        retained: bool,
+        mut to: impl FnMut(&Subscriber, Qos),
+    ) {
+        let mut identified = false;
+        for id in ids {
+            // One that we have forgotten is as good as none.
+            let Some(cause) = self.causes.get(&id) else { continue };
+            identified = true;
+            let Some(entry) = self.filters.get_mut(cause.filter) else { continue };
+            if retained { entry.kept(cause, id, &mut to) } else { entry.live(id, &mut to) }
+        }
+        if identified {
+            return;
+        }
+        let mut keys = std::mem::take(&mut self.scratch);
+        self.trie.matches(topic, |key| keys.push(key));
+        for key in keys.drain(..) {
+            let Some(entry) = self.filters.get_mut(key) else { continue };
+            match self.causes.get(&entry.id) {
+                Some(cause) if retained => entry.kept(cause, entry.id, &mut to),
+                _ if retained => {}
+                _ => entry.live(entry.id, &mut to),
+            }
+        }
+        self.scratch = keys;
+    }
+
+    /// `id` was replaced, but messages under it may still come.
+    fn retire(&mut self, id: u32) {
+        if id == 0 {
+            return;
+        }
+        self.retired.push_back(id);
+        if self.retired.len() > RETIRED
+            && let Some(oldest) = self.retired.pop_front()
+        {
+            self.causes.remove(&oldest);
+        }
+    }
+}
+
+impl Filter {
+    /// A message that was just published. One that comes under a SUBSCRIBE whose answer is still on its way concerns
+    /// those who asked by it, too.
+    fn live(&mut self, id: u32, to: &mut impl FnMut(&Subscriber, Qos)) {
+        if self.share == 0 {
+            for member in self.members.values().filter(|m| m.active || m.cause == id) {
+                to(&member.who, member.qos);
+            }
+            return;
+        }
+        let count = self.members.len();
+        let next = (0..count).map(|step| (self.turn.wrapping_add(step)).checked_rem(count).unwrap_or(0));
+        let chosen = next.into_iter().find(|&at| self.members.get_index(at).is_some_and(|(_, m)| m.active));
+        if let Some((at, (_, member))) = chosen.and_then(|at| Some((at, self.members.get_index(at)?))) {
+            self.turn = at.wrapping_add(1);
+            to(&member.who, member.qos);
+        }
+    }
+
+    /// A message that the broker kept: for those who asked by `id` only.
+    fn kept(&self, cause: &Cause, id: u32, to: &mut impl FnMut(&Subscriber, Qos)) {
+        let served = cause.served.iter().filter_map(|place| self.members.get(place));
+        for member in served.filter(|m| m.owed && m.cause == id) {
+            to(&member.who, member.qos);
+        }
+    }
+}
+
+const fn fresh(last: &mut u32) -> u32 {
+    *last = if *last >= MAX_ID { 1 } else { *last + 1 };
+    *last
+}

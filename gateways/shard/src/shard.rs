@@ -1,0 +1,305 @@
+use crate::counts::ShardCount;
+use crate::routes::{Forward, Routes};
+use bridge_core::bridge::{Bridge, BridgeSettings, LinkId, Notice};
+use bridge_core::downlink::{Delivery, Downlink};
+use bridge_core::gate::Gates;
+use bridge_core::link::Link;
+use bridge_core::machine::{Cx, Handled, Input, Machine};
+use bridge_core::meter::{Counts, Meter};
+use bridge_core::outbox::Outbox;
+use bridge_core::owners::{Directory, Owners};
+use bridge_core::peer::{GatewayId, Peer, ShardId};
+use bridge_core::rng::Rng;
+use bridge_core::time::{Deadline, Now, earliest};
+use std::sync::Arc;
+
+/// A datagram may go to the owner it was sent to, and on to the owner that this one knows; then it strays.
+const MAX_HOPS: u8 = 2;
+
+/// What a shard is made of.
+#[derive(Debug)]
+pub struct ShardSettings {
+    /// Its number.
+    pub id: ShardId,
+    /// Its bridge's.
+    pub bridge: BridgeSettings,
+    /// The gateway behind each listener, by listener number.
+    pub listeners: Vec<GatewayId>,
+    /// All shards' admission limits.
+    pub gates: Gates,
+    /// All shards' directory.
+    pub directory: Arc<Directory>,
+    /// Addresses remembered for other shards, at most.
+    pub max_routes: usize,
+    /// For chance and for hashing.
+    pub seed: u64,
+}
+
+/// See the [crate](crate).
+pub struct Shard {
+    id: ShardId,
+    machines: Vec<Box<dyn Machine + Send>>,
+    listeners: Vec<GatewayId>,
+    around: Around,
+    routes: Routes,
+    forwards: Vec<Forward>,
+    last: Now,
+    counts: Counts<ShardCount>,
+}
+
+/// What the machines use, apart from them so that both can be borrowed.
+struct Around {
+    bridge: Bridge,
+    outbox: Outbox,
+    rng: Rng,
+    owners: Owners,
+    gates: Gates,
+}
+
+impl Around {
+    const fn cx(&mut self, now: Now) -> Cx<'_> {
+        Cx {
+            now,
+            rng: &mut self.rng,
+            out: &mut self.outbox,
+            bridge: &mut self.bridge,
+            owners: &self.owners,
+            gates: &self.gates,
+        }
+    }
+}
+
+impl std::fmt::Debug for Shard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shard").field("id", &self.id).field("machines", &self.machines.len()).finish_non_exhaustive()
+    }
+}
+
+impl Shard {
+    /// A shard with these machines, in the order of the gateways' numbers.
+    #[must_use]
+    pub fn new(settings: ShardSettings, machines: Vec<Box<dyn Machine + Send>>) -> Self {
+        let ShardSettings { id, bridge, listeners, gates, directory, max_routes, seed } = settings;
+        let around = Around {
+            bridge: Bridge::new(bridge),
+            outbox: Outbox::default(),
+            rng: Rng::seeded(seed),
+            owners: Owners::new(directory, id),
+            gates,
+        };
+        Self {
+            id,
+            machines,
+            listeners,
+            around,
+            routes: Routes::new(max_routes, seed),
+            forwards: Vec::new(),
+            last: Now { mono_ms: 0, wall_ms: 0 },
+            counts: Counts::default(),
+        }
+    }
+
+    /// Its number.
+    #[must_use]
+    pub const fn id(&self) -> ShardId {
+        self.id
+    }
+
+    /// One datagram from a socket of this shard.
+    #[inline]
+    pub fn datagram(&mut self, now: Now, peer: Peer, bytes: &[u8]) {
+        match self.routes.find(&peer) {
+            None => self.take(now, peer, bytes, 0),
+            Some(to) => self.forward(Forward { to, peer, bytes: bytes.into(), hops: 1 }),
+        }
+    }
+
+    /// One datagram from another shard.
+    pub fn forwarded(&mut self, now: Now, forward: &Forward) {
+        self.take(now, forward.peer, &forward.bytes, forward.hops);
+    }
+
+    fn take(&mut self, now: Now, peer: Peer, bytes: &[u8], hops: u8) {
+        let now = self.advance(now);
+        let Some(gateway) = self.listeners.get(usize::from(peer.listener.0)) else { return };
+        let Some(machine) = self.machines.get_mut(usize::from(gateway.0)) else { return };
+        match machine.handle(&mut self.around.cx(now), Input::Datagram { peer, bytes }) {
+            Handled::Here => {}
+            Handled::Elsewhere(to) => {
+                if self.routes.learn(&peer, to) {
+                    self.counts.up(ShardCount::RoutesDropped);
+                }
+                self.forward(Forward { to, peer, bytes: bytes.into(), hops: hops.saturating_add(1) });
+            }
+        }
+    }
+
+    fn forward(&mut self, forward: Forward) {
+        if forward.hops > MAX_HOPS || forward.to == self.id {
+            self.counts.up(ShardCount::Stray);
+            return;
+        }
+        self.counts.up(ShardCount::Forwarded);
+        self.forwards.push(forward);
+    }
+
+    /// Bytes from the broker. Returns how many were consumed; the rest is to be offered again, with more behind it.
+    pub fn link_bytes(&mut self, now: Now, link: LinkId, bytes: &[u8]) -> usize {
+        let now = self.advance(now);
+        let mut consumed = 0;
+        loop {
+            let rest = bytes.get(consumed..).unwrap_or_default();
+            let (took, arrival) = self.around.bridge.receive(now, link, rest);
+            consumed = consumed.saturating_add(took);
+            let Some(arrival) = arrival else { return consumed };
+            // An answer that came before the message is told before it.
+            self.settle(now);
+            let (machines, around) = (&mut self.machines, &mut self.around);
+            arrival.hand_out(|to, message| {
+                let delivery = Delivery { message, qos: to.qos, subscription: to.subscription };
+                let input = Input::Down { client: to.client, down: Downlink::Message(delivery) };
+                tell(machines, around, now, to.gateway, input);
+            });
+            self.around.bridge.handed_out(link, arrival);
+        }
+    }
+
+    /// A link, for its driver.
+    #[must_use]
+    pub fn link(&self, id: LinkId) -> Option<&Link> {
+        self.around.bridge.link(id)
+    }
+
+    /// A link, for its driver: opened, closed, written.
+    pub fn link_mut(&mut self, id: LinkId) -> Option<&mut Link> {
+        self.around.bridge.link_mut(id)
+    }
+
+    /// How many links there are; they are numbered from 0.
+    #[must_use]
+    pub fn links(&self) -> u16 {
+        self.around.bridge.links()
+    }
+
+    /// When [`Shard::timer`] is due.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Deadline> {
+        let machines = self.machines.iter().map(|machine| machine.next_deadline());
+        machines.fold(self.around.bridge.next_deadline(), earliest)
+    }
+
+    /// Time has come to `now`.
+    pub fn timer(&mut self, now: Now) {
+        let now = self.advance(now);
+        self.around.bridge.timer(now);
+        for machine in &mut self.machines {
+            if machine.next_deadline().is_some_and(|deadline| deadline.is_due(now)) {
+                hear(&mut **machine, &mut self.around, now, Input::Timer);
+            }
+        }
+    }
+
+    /// The end of a turn: hands the machines what they are owed. What the shard has to say lies ready after it.
+    pub fn finish(&mut self, now: Now) {
+        let now = self.advance(now);
+        self.settle(now);
+    }
+
+    fn settle(&mut self, now: Now) {
+        loop {
+            self.around.bridge.settle(now);
+            let Some(notice) = self.around.bridge.take_notice() else { return };
+            self.pass_on(now, notice);
+        }
+    }
+
+    fn pass_on(&mut self, now: Now, notice: Notice) {
+        let (gateway, input) = match notice {
+            Notice::Subscribed { gateway, client, token, granted } => {
+                (gateway, Input::Down { client, down: Downlink::Subscribed { token, granted } })
+            }
+            Notice::Settled { gateway, client, token, outcome } => {
+                (gateway, Input::Down { client, down: Downlink::Settled { token, outcome } })
+            }
+            Notice::Room => return self.tell_all(now, Input::Room),
+            Notice::Broker { reachable } => return self.tell_all(now, Input::Broker { reachable }),
+        };
+        tell(&mut self.machines, &mut self.around, now, gateway, input);
+    }
+
+    fn tell_all(&mut self, now: Now, input: Input<'_>) {
+        for machine in &mut self.machines {
+            hear(&mut **machine, &mut self.around, now, input);
+        }
+    }
+
+    /// Lets nobody new in, and flushes what is owed until `until`.
+    pub fn drain(&mut self, now: Now, until: Deadline) {
+        let now = self.advance(now);
+        self.tell_all(now, Input::Drain { until });
+        self.around.bridge.drain(now);
+        self.settle(now);
+    }
+
+    /// True once nothing more will be said to the broker.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.around.bridge.is_drained()
+    }
+
+    /// Datagrams to send; to be cleared once they are.
+    pub const fn outbox(&mut self) -> &mut Outbox {
+        &mut self.around.outbox
+    }
+
+    /// Datagrams for other shards; to be drained.
+    pub const fn forwards(&mut self) -> &mut Vec<Forward> {
+        &mut self.forwards
+    }
+
+    /// Another shard had no room for a forward.
+    pub fn forward_refused(&self) {
+        self.counts.up(ShardCount::Refused);
+    }
+
+    /// True while every link is online with all its subscriptions in force.
+    #[must_use]
+    pub const fn is_reachable(&self) -> bool {
+        self.around.bridge.is_reachable()
+    }
+
+    /// For whoever reports: those of the shard and its bridge. (The machines' are had from the machines.)
+    #[must_use]
+    pub fn meters(&self) -> Vec<Arc<Meter>> {
+        let mut meters = self.around.bridge.meters();
+        meters.push(self.counts.meter());
+        meters
+    }
+
+    /// Brings the gauges up to date.
+    pub fn gauge(&self) {
+        self.around.bridge.gauge();
+        self.counts.set(ShardCount::Routes, self.routes.len() as u64);
+    }
+
+    /// A `now` older than the last counts as the last.
+    fn advance(&mut self, now: Now) -> Now {
+        if now.mono_ms >= self.last.mono_ms {
+            self.last = now;
+        }
+        self.last
+    }
+}
+
+fn tell(machines: &mut [Box<dyn Machine + Send>], around: &mut Around, now: Now, gateway: GatewayId, input: Input<'_>) {
+    if let Some(machine) = machines.get_mut(usize::from(gateway.0)) {
+        hear(&mut **machine, around, now, input);
+    }
+}
+
+/// Only a datagram can belong elsewhere.
+fn hear(machine: &mut dyn Machine, around: &mut Around, now: Now, input: Input<'_>) {
+    match machine.handle(&mut around.cx(now), input) {
+        Handled::Here | Handled::Elsewhere(_) => {}
+    }
+}

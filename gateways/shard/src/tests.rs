@@ -1,0 +1,125 @@
+use super::*;
+use bridge_core::bridge::BridgeSettings;
+use bridge_core::gate::Gates;
+use bridge_core::machine::{Cx, Handled, Input, Machine};
+use bridge_core::owners::{Directory, Owner};
+use bridge_core::peer::{GatewayId, ListenerId, Peer, ShardId};
+use bridge_core::time::{Deadline, Now};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+const START: Now = Now { mono_ms: 0, wall_ms: 0 };
+
+/// `+NAME` makes the client live here, `-NAME` ends it, anything else comes back.
+struct Echo;
+
+impl Machine for Echo {
+    fn handle(&mut self, cx: &mut Cx<'_>, input: Input<'_>) -> Handled {
+        let Input::Datagram { peer, bytes } = input else { return Handled::Here };
+        let name = std::str::from_utf8(bytes.get(1..).unwrap_or_default()).unwrap();
+        if bytes.starts_with(b"+")
+            && let Owner::Elsewhere(shard) = cx.owners.claim(GatewayId(0), name)
+        {
+            return Handled::Elsewhere(shard);
+        }
+        if bytes.starts_with(b"-") {
+            cx.owners.release(GatewayId(0), name);
+        }
+        cx.out.datagram(peer, |out| out.extend_from_slice(bytes));
+        Handled::Here
+    }
+
+    fn next_deadline(&self) -> Option<Deadline> {
+        None
+    }
+
+    fn sessions(&self) -> usize {
+        0
+    }
+}
+
+fn shards(count: u8) -> Vec<Shard> {
+    let directory = Arc::new(Directory::default());
+    let shard = |number| {
+        let bridge =
+            BridgeSettings { links: Vec::new(), listeners: Vec::new(), node: "n".into(), status: None, seed: 1 };
+        let settings = ShardSettings {
+            id: ShardId(number),
+            bridge,
+            listeners: vec![GatewayId(0)],
+            gates: Gates::default(),
+            directory: Arc::clone(&directory),
+            max_routes: 8,
+            seed: 1,
+        };
+        Shard::new(settings, vec![Box::new(Echo)])
+    };
+    (0..count).map(shard).collect()
+}
+
+fn peer(port: u16) -> Peer {
+    Peer { listener: ListenerId(0), addr: SocketAddr::from(([127, 0, 0, 1], port)), local: None }
+}
+
+fn said(shard: &mut Shard) -> Vec<Vec<u8>> {
+    let said = shard.outbox().iter().map(|(_, bytes)| bytes.to_vec()).collect();
+    shard.outbox().clear();
+    said
+}
+
+/// Carries forwards until there are none; returns how many there were.
+fn carry(shards: &mut [Shard]) -> usize {
+    let mut carried = 0;
+    while let Some(forward) = shards.iter_mut().find_map(|shard| shard.forwards().pop()) {
+        carried += 1;
+        shards[usize::from(forward.to.0)].forwarded(START, &forward);
+    }
+    carried
+}
+
+#[test]
+fn a_client_that_lives_elsewhere_is_served_there_and_so_is_its_address_from_then_on() {
+    let mut all = shards(2);
+    all[0].datagram(START, peer(1), b"+lamp");
+    assert_eq!(said(&mut all[0]), [b"+lamp"]);
+    all[1].datagram(START, peer(2), b"+lamp");
+    assert_eq!((carry(&mut all), said(&mut all[1]).len()), (1, 0));
+    assert_eq!(said(&mut all[0]), [b"+lamp"], "the owner answers");
+    all[1].datagram(START, peer(2), b"hello");
+    assert_eq!(carry(&mut all), 1, "whatever it says goes the same way");
+    assert_eq!(said(&mut all[0]), [b"hello"]);
+    all[1].datagram(START, peer(3), b"hello");
+    assert_eq!((carry(&mut all), said(&mut all[1])), (0, vec![b"hello".to_vec()]), "another address does not");
+}
+
+#[test]
+fn a_stale_route_leads_on_to_the_new_owner() {
+    let mut all = shards(3);
+    all[0].datagram(START, peer(1), b"+lamp");
+    all[1].datagram(START, peer(2), b"+lamp");
+    carry(&mut all);
+    all[0].datagram(START, peer(1), b"-lamp");
+    all[2].datagram(START, peer(3), b"+lamp");
+    all.iter_mut().for_each(|shard| shard.outbox().clear());
+    all[1].datagram(START, peer(2), b"+lamp");
+    assert_eq!(carry(&mut all), 2, "to the old owner, who knows the new one");
+    assert_eq!(said(&mut all[2]), [b"+lamp"]);
+}
+
+#[test]
+fn a_datagram_does_not_go_round_for_ever() {
+    let mut all = shards(3);
+    all[0].datagram(START, peer(1), b"+lamp");
+    let forward = Forward { to: ShardId(1), peer: peer(2), bytes: b"+lamp"[..].into(), hops: 2 };
+    all[1].forwarded(START, &forward);
+    assert_eq!((carry(&mut all), said(&mut all[0]).len()), (0, 1), "nothing was passed on for the third time");
+}
+
+#[test]
+fn time_does_not_go_back() {
+    let mut all = shards(1);
+    all[0].datagram(Now { mono_ms: 50, wall_ms: 1 }, peer(1), b"a");
+    all[0].timer(START);
+    all[0].finish(START);
+    assert_eq!(all[0].next_deadline(), None);
+}

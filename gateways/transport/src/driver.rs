@@ -1,0 +1,304 @@
+//! Drives one shard: sockets and the clock on one side, pure state on the other.
+//!
+//! One task on a current-thread runtime does everything for a shard, in turns: take what came, let the shard work, carry
+//! away what it has to say. A turn reads at most one batch from each socket, so that no socket starves another, and ends
+//! with one write to each broker connection, whatever the batch was.
+
+mod counts;
+mod line;
+
+use crate::broker::Target;
+use crate::clock::Clock;
+use crate::sys::BATCH;
+use crate::udp::{Batch, BoundUdp, SendQueue, UdpListener};
+use bridge_core::bridge::LinkId;
+use bridge_core::meter::{Counts, Meter};
+use bridge_core::peer::{ListenerId, Peer};
+use bridge_core::time::{Deadline, Now};
+use counts::DriverCount;
+use line::Line;
+use shard::{Forward, Shard};
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Sleep;
+
+/// Datagrams that wait for the kernel, per listener.
+const SEND_QUEUE: usize = 65_536;
+/// Octets of those.
+const SEND_QUEUE_BYTES: usize = 16 * 1024 * 1024;
+/// Datagrams that wait for another shard, per pair of shards.
+pub const FORWARD_QUEUE: usize = 4096;
+/// Turns before the runtime gets a word in.
+const TURNS: usize = 32;
+/// While there is no deadline the timer looks this far ahead.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// What a shard is asked from outside.
+#[derive(Debug)]
+pub enum Command {
+    /// Let nobody new in, flush, and end within this time.
+    Drain(Duration),
+    /// Bring the gauges up to date and say how the links are.
+    Report(oneshot::Sender<Report>),
+}
+
+/// How a shard is.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Every link is online with all its subscriptions in force.
+    pub reachable: bool,
+    /// Each link's state.
+    pub links: Vec<LinkReport>,
+}
+
+/// How a link is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkReport {
+    /// The broker has accepted it.
+    pub online: bool,
+    /// In plain words.
+    pub text: String,
+}
+
+/// What a driver is made of.
+#[derive(Debug)]
+pub struct DriverSettings {
+    /// Bound sockets, with the listener each belongs to.
+    pub sockets: Vec<(ListenerId, BoundUdp)>,
+    /// The brokers, in the order in which they are tried.
+    pub targets: Arc<[Target]>,
+    /// Time for a connection to a broker to come about.
+    pub connect_timeout: Duration,
+    /// From outside.
+    pub commands: mpsc::Receiver<Command>,
+    /// From other shards.
+    pub inbox: mpsc::Receiver<Forward>,
+    /// To all shards, by number.
+    pub shards: Vec<mpsc::Sender<Forward>>,
+}
+
+/// One listener's socket.
+#[derive(Debug)]
+struct Port {
+    listener: ListenerId,
+    socket: UdpListener,
+    queue: SendQueue,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Driver {
+    clock: Clock,
+    shard: Shard,
+    ports: Vec<Port>,
+    batch: Batch,
+    lines: Vec<Line>,
+    commands: mpsc::Receiver<Command>,
+    inbox: mpsc::Receiver<Forward>,
+    shards: Vec<mpsc::Sender<Forward>>,
+    sleep: Pin<Box<Sleep>>,
+    drain: Option<Deadline>,
+    counts: Counts<DriverCount>,
+}
+
+impl Driver {
+    /// To be called on the runtime that will run it.
+    ///
+    /// # Errors
+    /// If the runtime's poller refuses a socket.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime whose I/O and time are enabled.
+    pub fn new(clock: Clock, shard: Shard, settings: DriverSettings) -> io::Result<Self> {
+        let listen = |(listener, bound): (ListenerId, BoundUdp)| {
+            let queue = SendQueue::new(SEND_QUEUE, SEND_QUEUE_BYTES);
+            Ok(Port { listener, socket: bound.listen()?, queue })
+        };
+        let line = |number| Line::new(LinkId(number), Arc::clone(&settings.targets), settings.connect_timeout);
+        Ok(Self {
+            clock,
+            ports: settings.sockets.into_iter().map(listen).collect::<io::Result<_>>()?,
+            batch: Batch::new(Batch::WHOLE_DATAGRAM),
+            lines: (0..shard.links()).map(line).collect(),
+            shard,
+            commands: settings.commands,
+            inbox: settings.inbox,
+            shards: settings.shards,
+            sleep: Box::pin(tokio::time::sleep(IDLE)),
+            drain: None,
+            counts: Counts::default(),
+        })
+    }
+
+    /// For whoever reports.
+    #[must_use]
+    pub fn meter(&self) -> Arc<Meter> {
+        self.counts.meter()
+    }
+
+    /// Runs until drained.
+    ///
+    /// # Errors
+    /// If a socket has become useless.
+    pub async fn run(mut self) -> io::Result<()> {
+        poll_fn(|cx| self.poll(cx)).await
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        for _ in 0..TURNS {
+            let now = self.now();
+            let busy = self.turn(cx, now)?;
+            if self.has_ended(now) {
+                return Poll::Ready(Ok(()));
+            }
+            if !busy && self.arm(cx, now) {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn now(&self) -> Now {
+        let (mono_ms, wall_ms) = self.clock.now();
+        Now { mono_ms, wall_ms }
+    }
+
+    /// One turn; true when there may be more to do at once.
+    fn turn(&mut self, cx: &mut Context<'_>, now: Now) -> io::Result<bool> {
+        let mut busy = self.hear_commands(cx, now);
+        busy |= self.hear_shards(cx, now);
+        busy |= self.hear_devices(cx, now)?;
+        for line in &mut self.lines {
+            busy |= line.hear(cx, now, &mut self.shard);
+        }
+        if self.shard.next_deadline().is_some_and(|deadline| deadline.is_due(now)) {
+            self.shard.timer(now);
+        }
+        self.shard.finish(now);
+        for line in &mut self.lines {
+            busy |= line.speak(cx, now, &mut self.shard);
+        }
+        // What the links' progress has set free.
+        self.shard.finish(now);
+        self.speak_to_devices(cx)?;
+        self.speak_to_shards();
+        Ok(busy)
+    }
+
+    fn hear_commands(&mut self, cx: &mut Context<'_>, now: Now) -> bool {
+        let mut busy = false;
+        while let Poll::Ready(Some(command)) = self.commands.poll_recv(cx) {
+            busy = true;
+            match command {
+                Command::Drain(within) => {
+                    let until = now.after(within);
+                    self.drain = Some(until);
+                    self.shard.drain(now, until);
+                }
+                Command::Report(answer) => {
+                    self.gauge();
+                    let links = self.lines.iter().filter_map(|line| line.report(now, &self.shard)).collect();
+                    // Nobody waits any more: nothing is lost.
+                    drop(answer.send(Report { reachable: self.shard.is_reachable(), links }));
+                }
+            }
+        }
+        busy
+    }
+
+    fn hear_shards(&mut self, cx: &mut Context<'_>, now: Now) -> bool {
+        let mut heard = 0;
+        while heard < BATCH {
+            let Poll::Ready(Some(forward)) = self.inbox.poll_recv(cx) else { break };
+            self.shard.forwarded(now, &forward);
+            heard += 1;
+        }
+        heard == BATCH
+    }
+
+    fn hear_devices(&mut self, cx: &mut Context<'_>, now: Now) -> io::Result<bool> {
+        let mut busy = false;
+        for port in &mut self.ports {
+            let Poll::Ready(received) = port.socket.poll_recv(cx, &mut self.batch)? else { continue };
+            busy = true;
+            self.counts.add(DriverCount::Received, received as u64);
+            self.counts.up(DriverCount::ReceiveBatches);
+            self.counts.add(DriverCount::Oversized, self.batch.oversized() as u64);
+            for datagram in self.batch.iter() {
+                let peer = Peer { listener: port.listener, addr: datagram.peer, local: datagram.local };
+                self.shard.datagram(now, peer, datagram.bytes);
+            }
+        }
+        Ok(busy)
+    }
+
+    fn speak_to_devices(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let outbox = self.shard.outbox();
+        for (peer, bytes) in outbox.iter() {
+            // Few listeners: a walk is cheaper than a map.
+            if let Some(port) = self.ports.iter_mut().find(|port| port.listener == peer.listener) {
+                // The queue counts what it has no room for.
+                port.queue.push(peer.addr, peer.local, bytes);
+            }
+        }
+        outbox.clear();
+        for port in &mut self.ports {
+            // Pending: the task is woken when the kernel has room again.
+            if let Poll::Ready(result) = port.socket.poll_flush(cx, &mut port.queue) {
+                result?;
+            }
+        }
+        Ok(())
+    }
+
+    fn speak_to_shards(&mut self) {
+        if self.shard.forwards().is_empty() {
+            return;
+        }
+        for forward in std::mem::take(self.shard.forwards()) {
+            let sent = self.shards.get(usize::from(forward.to.0)).is_some_and(|to| to.try_send(forward).is_ok());
+            if !sent {
+                self.shard.forward_refused();
+            }
+        }
+    }
+
+    /// Sleeps until the next deadline; false when it is due already.
+    fn arm(&mut self, cx: &mut Context<'_>, now: Now) -> bool {
+        let deadline = self.shard.next_deadline().unwrap_or_else(|| now.after(IDLE));
+        let deadline = self.drain.map_or(deadline, |drain| drain.min(deadline));
+        self.sleep.as_mut().reset(self.clock.instant(deadline.0).into());
+        self.sleep.as_mut().poll(cx).is_pending()
+    }
+
+    fn has_ended(&self, now: Now) -> bool {
+        let Some(until) = self.drain else { return false };
+        let idle = self.shard.is_drained() && self.lines.iter().all(Line::is_closed);
+        idle && self.ports.iter().all(|port| port.queue.is_empty()) || until.is_due(now)
+    }
+
+    fn gauge(&self) {
+        self.shard.gauge();
+        let mut sent = crate::udp::SendCounts::default();
+        for counts in self.ports.iter().map(|port| port.queue.counts()) {
+            sent.sent += counts.sent;
+            sent.batches += counts.batches;
+            sent.overflowed += counts.overflowed;
+            sent.unreachable += counts.unreachable;
+            sent.too_long += counts.too_long;
+            sent.forbidden += counts.forbidden;
+            sent.failed += counts.failed;
+        }
+        self.counts.set(DriverCount::Sent, sent.sent);
+        self.counts.set(DriverCount::SendBatches, sent.batches);
+        self.counts.set(DriverCount::Overflowed, sent.overflowed);
+        self.counts.set(DriverCount::Unreachable, sent.unreachable);
+        self.counts.set(DriverCount::SendFailed, sent.too_long + sent.forbidden + sent.failed);
+    }
+}

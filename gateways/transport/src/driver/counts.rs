@@ -1,0 +1,23 @@
+use bridge_core::metrics::{UDP_BATCHES, UDP_DATAGRAMS, UDP_DROPPED};
+
+bridge_core::count! {
+    /// What a driver counts.
+    pub(super) enum DriverCount {
+        /// Datagrams read.
+        Received = UDP_DATAGRAMS { direction: "uplink" };
+        /// Calls that read at least one.
+        ReceiveBatches = UDP_BATCHES { direction: "uplink" };
+        /// Datagrams longer than a slot.
+        Oversized = UDP_DROPPED { direction: "uplink", reason: "oversized" };
+        /// Datagrams written.
+        Sent = UDP_DATAGRAMS { direction: "downlink" };
+        /// Calls that wrote at least one.
+        SendBatches = UDP_BATCHES { direction: "downlink" };
+        /// Datagrams that the send queue had no room for.
+        Overflowed = UDP_DROPPED { direction: "downlink", reason: "overflow" };
+        /// Datagrams to a host or a port that is not there.
+        Unreachable = UDP_DROPPED { direction: "downlink", reason: "unreachable" };
+        /// Datagrams that the kernel would not send for another reason.
+        SendFailed = UDP_DROPPED { direction: "downlink", reason: "refused" };
+    }
+}
