@@ -1,0 +1,199 @@
+//! What comes from the broker.
+
+use super::{Link, LinkCount, LinkEvent, RECEIVE_MAXIMUM};
+use crate::publication::Publication;
+use crate::time::Now;
+use crate::topic::TopicName;
+use crate::uplink::Refusal;
+use codec_mqtt::{
+    Ack, Delivery, Packet, PacketId, Properties, Publish, Qos, ReasonCode, Suback, Unsuback, Version,
+    decode_from_server, split,
+};
+
+/// What became of octets that were handed in.
+#[derive(Debug)]
+#[must_use]
+pub struct Received<'b> {
+    /// How many were used up; the rest is to be handed in again, with more behind it or after the message.
+    pub consumed: usize,
+    /// A message to be fanned out now.
+    pub message: Option<Inbound<'b>>,
+}
+
+/// A message from the broker, as it lies in the receive buffer.
+#[derive(Debug)]
+pub struct Inbound<'b> {
+    /// With the topic as the broker knows it.
+    pub publication: Publication<'b>,
+    /// To be handed to [`Link::acknowledge`] after the fan-out.
+    pub due: AckDue,
+    properties: Properties<'b>,
+}
+
+impl<'b> Inbound<'b> {
+    /// The subscriptions that it matches, as far as the broker names them.
+    pub fn subscription_ids(&self) -> impl Iterator<Item = u32> + Clone + use<'b> {
+        self.properties.subscription_identifiers()
+    }
+}
+
+/// The acknowledgement that the broker is owed for a message.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+pub struct AckDue(Option<(u32, PacketId, Qos)>);
+
+impl Link {
+    /// Works through `bytes` until a message is to be delivered, or no whole packet is left. A fault of the broker's
+    /// ends the connection: nothing is read any more, and the driver will find the wish to close it.
+    pub fn receive<'b>(&mut self, now: Now, bytes: &'b [u8]) -> Received<'b> {
+        let now = self.tick(now);
+        let mut rest = bytes;
+        let mut message = None;
+        if !bytes.is_empty() {
+            self.phase.heard(now);
+        }
+        while message.is_none() {
+            if !self.phase.reads() {
+                rest = &[];
+                break;
+            }
+            match split(rest, self.settings.max_packet_size) {
+                Ok(Some((packet, after))) => {
+                    rest = after;
+                    message = self.on_packet(packet);
+                }
+                Ok(None) => break,
+                Err(fault) => self.fault(fault.reason_code(), &format!("the broker sent what is no packet: {fault}")),
+            }
+        }
+        let consumed = bytes.len().saturating_sub(rest.len());
+        self.counts.add(LinkCount::BytesIn, consumed as u64);
+        self.pump();
+        Received { consumed, message }
+    }
+
+    /// The message that `due` came with has been handed to everybody: the broker may forget it.
+    #[expect(clippy::needless_pass_by_value, reason = "an acknowledgement is due once")]
+    pub fn acknowledge(&mut self, due: AckDue) {
+        let AckDue(Some((epoch, id, qos))) = due else { return };
+        if epoch != self.epoch || !self.phase.is_online() {
+            // It will come again over the next connection.
+            return;
+        }
+        match qos {
+            Qos::AtMostOnce => {}
+            Qos::AtLeastOnce => drop(self.send(&Packet::Puback(Ack::new(id)))),
+            Qos::ExactlyOnce => drop(self.send(&Packet::Pubrec(Ack::new(id)))),
+        }
+    }
+
+    fn on_packet<'b>(&mut self, packet: &'b [u8]) -> Option<Inbound<'b>> {
+        let version = self.broker.version;
+        if self.phase.is_online() {
+            match decode_from_server(packet, version) {
+                Ok(Packet::Publish(publish)) => return self.on_publish(&publish),
+                Ok(packet) => self.on_control(&packet),
+                Err(fault) => self.fault(fault.reason_code(), &format!("the broker sent a faulty packet: {fault}")),
+            }
+            return None;
+        }
+        // 5.0 and 3.1.1 lay CONNACK out differently, and a broker without MQTT 5 answers as it knows.
+        if version == Version::V5 && matches!(packet, [0x20, 2, _, 1]) {
+            self.refused(true, "the broker does not speak MQTT 5");
+            return None;
+        }
+        match decode_from_server(packet, version) {
+            Ok(Packet::Connack(connack)) => self.on_connack(&connack),
+            Ok(Packet::Disconnect(disconnect)) => self.on_disconnect(&disconnect),
+            Ok(_) => self.fault(ReasonCode::PROTOCOL_ERROR, "the broker sent something before CONNACK"),
+            Err(fault) => self.fault(fault.reason_code(), &format!("the broker answered CONNECT wrongly: {fault}")),
+        }
+        None
+    }
+
+    fn on_control(&mut self, packet: &Packet<'_>) {
+        match packet {
+            Packet::Puback(ack) => self.on_puback(ack),
+            Packet::Pubrec(ack) => self.on_pubrec(ack),
+            Packet::Pubcomp(ack) => self.on_pubcomp(ack),
+            Packet::Pubrel(ack) => self.on_pubrel(ack.packet_id),
+            Packet::Suback(suback) => self.on_suback(suback),
+            Packet::Unsuback(unsuback) => self.on_unsuback(unsuback),
+            Packet::Pingresp => {}
+            Packet::Disconnect(disconnect) => self.on_disconnect(disconnect),
+            Packet::Connack(connack) => self.on_connack(connack),
+            Packet::Auth(_) => self.fault(ReasonCode::PROTOCOL_ERROR, "the broker wants an authentication not offered"),
+            Packet::Connect(_)
+            | Packet::Publish(_)
+            | Packet::Subscribe(_)
+            | Packet::Unsubscribe(_)
+            | Packet::Pingreq => self.fault(ReasonCode::PROTOCOL_ERROR, "the broker sent what only a client sends"),
+        }
+    }
+
+    fn on_publish<'b>(&mut self, publish: &Publish<'b>) -> Option<Inbound<'b>> {
+        if publish.properties.topic_alias().is_some() {
+            // We announced none (5.0 §3.3.2.3.4).
+            self.fault(ReasonCode::TOPIC_ALIAS_INVALID, "the broker used a topic alias");
+            return None;
+        }
+        if let Delivery::ExactlyOnce { packet_id, .. } = publish.delivery
+            && !self.is_news(packet_id)
+        {
+            return None;
+        }
+        self.counts.up(LinkCount::Received);
+        let due = publish.delivery.packet_id().map(|id| (self.epoch, id, publish.delivery.qos()));
+        let publication = Publication {
+            topic: TopicName::from_broker(publish.topic),
+            payload: publish.payload,
+            qos: publish.delivery.qos(),
+            retain: publish.retain,
+            expiry_s: publish.properties.message_expiry_interval(),
+        };
+        Some(Inbound { publication, due: AckDue(due), properties: publish.properties })
+    }
+
+    /// True if no QoS 2 message with this packet id has been delivered since the broker last released it.
+    fn is_news(&mut self, id: PacketId) -> bool {
+        if self.unreleased.contains(&id) {
+            self.counts.up(LinkCount::Duplicates);
+            self.send(&Packet::Pubrec(Ack::new(id)));
+            return false;
+        }
+        if self.broker.version == Version::V5 && self.unreleased.len() >= usize::from(RECEIVE_MAXIMUM) {
+            self.fault(ReasonCode::RECEIVE_MAXIMUM_EXCEEDED, "the broker exceeded our receive maximum");
+            return false;
+        }
+        self.unreleased.insert(id)
+    }
+
+    fn on_pubrel(&mut self, id: PacketId) {
+        let reason = if self.unreleased.remove(&id) {
+            ReasonCode::SUCCESS
+        } else {
+            self.counts.up(LinkCount::UnexpectedRelease);
+            ReasonCode::PACKET_IDENTIFIER_NOT_FOUND
+        };
+        self.send(&Packet::Pubcomp(Ack::with_reason(id, reason)));
+    }
+
+    fn on_suback(&mut self, suback: &Suback<'_>) {
+        let (Some(id), Some(code)) = (self.requests.subscribed(suback.packet_id), suback.codes.iter().next()) else {
+            return self.counts.up(LinkCount::UnexpectedAnswer);
+        };
+        let granted = Qos::from_bits(code.0).ok_or(Refusal::Broker(code.0));
+        self.events.push_back(LinkEvent::Subscribed { id, granted });
+        self.send_requests();
+    }
+
+    fn on_unsuback(&mut self, unsuback: &Unsuback<'_>) {
+        if !self.requests.unsubscribed(unsuback.packet_id) {
+            self.counts.up(LinkCount::UnexpectedAnswer);
+        } else if let Some(code) = unsuback.codes.iter().next().filter(|code| code.is_error()) {
+            self.counts.up(LinkCount::UnsubscribeRefused);
+            tracing::debug!(client_id = %self.settings.client_id, reason = code.text(), "UNSUBSCRIBE refused");
+        }
+        self.send_requests();
+    }
+}

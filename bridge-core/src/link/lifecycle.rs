@@ -1,0 +1,418 @@
+//! From the wish for a connection to its end.
+
+use super::dial::{End, Wait};
+use super::{Broker, Closed, Link, LinkCount, LinkEvent, RECEIVE_MAXIMUM};
+use crate::time::{Deadline, Now, earliest};
+use codec_mqtt::{
+    Connack, Connect, Disconnect, Level, MAX_REMAINING, Packet, Properties, Property, Qos, ReasonCode, Version, Will,
+};
+
+/// Where a link stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Phase {
+    /// The driver is to connect.
+    Dialling,
+    /// It is at it.
+    Opening,
+    /// CONNECT was sent, CONNACK is due.
+    Greeting {
+        until: Deadline,
+        /// Only to clear what an earlier process left behind.
+        washing: bool,
+    },
+    /// CONNACK came.
+    Online(Alive),
+    /// Nothing is read any more; what is left in the batch may leave until `by`.
+    Closing {
+        by: Deadline,
+        /// For good.
+        goodbye: bool,
+    },
+    /// Between two attempts.
+    Waiting(Wait),
+    /// For good.
+    Stopped,
+}
+
+/// When which side was last heard.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Alive {
+    sent: Now,
+    heard: Now,
+    /// PINGREQ was sent: something must be heard until then.
+    ping: Option<Deadline>,
+}
+
+/// What is known of one connection, or one attempt at it.
+#[derive(Debug, Default)]
+pub(super) struct Attempt {
+    /// When the broker accepted us.
+    accepted: Option<Now>,
+    /// It accepted us for a clean start of 3.1.1 only.
+    washed: bool,
+    /// CONNACK refused; true = because of the protocol version.
+    refused: Option<bool>,
+    /// DISCONNECT 0x8E.
+    taken_over: bool,
+    /// Who closed and why is known: the close itself tells nothing.
+    explained: bool,
+    text: String,
+}
+
+impl Phase {
+    pub(super) const fn is_online(&self) -> bool {
+        matches!(self, Self::Online(_))
+    }
+
+    /// True once nothing will ever be sent again.
+    pub(super) const fn is_over(&self) -> bool {
+        matches!(self, Self::Stopped | Self::Closing { goodbye: true, .. })
+    }
+
+    pub(super) const fn reads(&self) -> bool {
+        matches!(self, Self::Greeting { .. } | Self::Online(_))
+    }
+
+    pub(super) const fn wrote(&mut self, now: Now) {
+        if let Self::Online(alive) = self {
+            alive.sent = now;
+        }
+    }
+
+    pub(super) const fn heard(&mut self, now: Now) {
+        if let Self::Online(alive) = self {
+            alive.heard = now;
+            alive.ping = None;
+        }
+    }
+}
+
+impl Alive {
+    /// When to send PINGREQ, or to give up. With traffic in one direction only there is a PINGREQ too: the silence of a
+    /// dead connection looks the same.
+    fn deadline(&self, keepalive_s: u16) -> Option<Deadline> {
+        if keepalive_s == 0 {
+            return None;
+        }
+        Some(self.ping.unwrap_or_else(|| self.sent.min(self.heard).after_ms(u64::from(keepalive_s) * 1000)))
+    }
+}
+
+impl Attempt {
+    pub(super) fn reason(&self) -> &str {
+        &self.text
+    }
+}
+
+impl Link {
+    /// The driver has started to connect as wished.
+    pub fn opening(&mut self, now: Now) {
+        self.tick(now);
+        if matches!(self.phase, Phase::Dialling) {
+            self.phase = Phase::Opening;
+        }
+    }
+
+    /// The connection is there: CONNECT is pending.
+    pub fn opened(&mut self, now: Now) {
+        let now = self.tick(now);
+        if !matches!(self.phase, Phase::Dialling | Phase::Opening) {
+            return;
+        }
+        self.epoch = self.epoch.wrapping_add(1);
+        self.attempt = Attempt::default();
+        self.batch.clear();
+        self.broker = Broker::before_connack(self.dial.version(), self.settings.keepalive_s);
+        let washing = self.broker.version == Version::V311 && !self.resumes() && self.settings.session_expiry_s > 0;
+        self.phase = Phase::Greeting { until: now.after_ms(CONNACK_WITHIN_MS), washing };
+        if !self.send_connect(washing) {
+            self.close("CONNECT cannot be written with these settings");
+        }
+    }
+
+    /// The connection has ended, or could not be made. `text` says why in plain words, for the log and for
+    /// [`Link::state`]; what the broker itself said goes before it.
+    pub fn closed(&mut self, now: Now, why: Closed, text: &str) {
+        let now = self.tick(now);
+        if matches!(self.phase, Phase::Waiting(_) | Phase::Stopped) {
+            return;
+        }
+        let over = self.phase.is_over();
+        self.leave();
+        self.batch.clear();
+        let attempt = std::mem::take(&mut self.attempt);
+        if over || (self.draining && !self.owes()) {
+            self.phase = Phase::Stopped;
+            return;
+        }
+        if attempt.washed {
+            self.phase = Phase::Dialling;
+            return;
+        }
+        let target = self.dial.target();
+        let wait = self.dial.ended(now, attempt.end(why));
+        self.reason = if attempt.text.is_empty() { text.chars().take(REASON_CHARS).collect() } else { attempt.text };
+        self.phase = Phase::Waiting(wait);
+        self.counts.up(LinkCount::Failures);
+        let (client_id, wait_ms) = (&self.settings.client_id, wait.until.wait_ms(now));
+        if wait.conflict {
+            tracing::warn!(%client_id, target, wait_ms, "another process uses this client id");
+        } else {
+            tracing::warn!(%client_id, target, wait_ms, reason = %self.reason, "broker connection failed");
+        }
+    }
+
+    /// When [`Link::timer`] is due.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Deadline> {
+        match &self.phase {
+            Phase::Waiting(wait) => Some(wait.until),
+            Phase::Greeting { until, .. } => Some(*until),
+            Phase::Closing { by, .. } => (!self.batch.is_empty()).then_some(*by),
+            Phase::Online(alive) => {
+                earliest(self.pump_due.then_some(self.now.after_ms(0)), alive.deadline(self.broker.keepalive_s))
+            }
+            Phase::Dialling | Phase::Opening | Phase::Stopped => None,
+        }
+    }
+
+    /// Time has come to `now`. Harmless when nothing is due.
+    pub fn timer(&mut self, now: Now) {
+        let now = self.tick(now);
+        match self.phase {
+            Phase::Waiting(wait) if wait.until.is_due(now) => self.phase = Phase::Dialling,
+            Phase::Greeting { until, .. } if until.is_due(now) => self.close("the broker did not answer CONNECT"),
+            Phase::Closing { by, .. } if by.is_due(now) => self.batch.clear(),
+            Phase::Online(alive) if alive.deadline(self.broker.keepalive_s).is_some_and(|d| d.is_due(now)) => {
+                self.keep_alive(alive);
+            }
+            Phase::Dialling
+            | Phase::Opening
+            | Phase::Greeting { .. }
+            | Phase::Online(_)
+            | Phase::Closing { .. }
+            | Phase::Waiting(_)
+            | Phase::Stopped => {}
+        }
+        self.pump_due = false;
+        self.pump();
+    }
+
+    /// Stops once everything that is queued and in flight has reached the broker: says goodbye to it, so that it does
+    /// not publish the will, and wishes to be closed. An attempt that was being put off is made at once.
+    pub fn drain(&mut self, now: Now) {
+        self.tick(now);
+        self.draining = true;
+        if matches!(self.phase, Phase::Waiting(wait) if !wait.conflict) && self.owes() {
+            self.phase = Phase::Dialling;
+        }
+        self.leave_when_done();
+    }
+
+    /// Stops now, whatever is owed.
+    pub fn goodbye(&mut self, now: Now) {
+        let by = self.tick(now).after_ms(FLUSH_WITHIN_MS);
+        match self.phase {
+            Phase::Dialling | Phase::Waiting(_) | Phase::Stopped => self.phase = Phase::Stopped,
+            Phase::Opening => self.phase = Phase::Closing { by, goodbye: true },
+            Phase::Greeting { .. } | Phase::Online(_) => {
+                self.send(&Packet::Disconnect(Disconnect::new(ReasonCode::SUCCESS)));
+                self.leave();
+                self.phase = Phase::Closing { by, goodbye: true };
+            }
+            Phase::Closing { by, .. } => self.phase = Phase::Closing { by, goodbye: true },
+        }
+    }
+
+    /// True once it has said goodbye and the connection is closed.
+    #[must_use]
+    pub const fn is_drained(&self) -> bool {
+        matches!(self.phase, Phase::Stopped)
+    }
+
+    pub(super) fn leave_when_done(&mut self) {
+        if self.draining && !self.owes() && !self.phase.is_over() {
+            self.goodbye(self.now);
+        }
+    }
+
+    /// The broker broke the protocol.
+    pub(super) fn fault(&mut self, code: ReasonCode, text: &str) {
+        // A 3.1.1 client has no way to say it, and its DISCONNECT would take back the will.
+        if self.phase.is_online() && self.broker.version == Version::V5 {
+            self.send(&Packet::Disconnect(Disconnect::new(code)));
+        }
+        self.close(text);
+    }
+
+    /// The broker says that it closes the connection.
+    pub(super) fn on_disconnect(&mut self, disconnect: &Disconnect<'_>) {
+        self.attempt.taken_over = disconnect.reason == ReasonCode::SESSION_TAKEN_OVER;
+        self.close(&in_words("the broker closed the connection", disconnect.reason, &disconnect.properties));
+    }
+
+    pub(super) fn on_connack(&mut self, connack: &Connack<'_>) {
+        let Phase::Greeting { washing, .. } = self.phase else {
+            return self.fault(ReasonCode::PROTOCOL_ERROR, "the broker sent a second CONNACK");
+        };
+        if connack.reason.is_error() {
+            let text = in_words("the broker refused the connection", connack.reason, &connack.properties);
+            return self.refused(connack.reason == ReasonCode::UNSUPPORTED_PROTOCOL_VERSION, &text);
+        }
+        if washing {
+            self.dial.accepted();
+            self.attempt.washed = true;
+            self.send(&Packet::Disconnect(Disconnect::new(ReasonCode::SUCCESS)));
+            return self.close("starting clean");
+        }
+        if connack.session_present && !self.resumes() {
+            // 5.0 §3.2.2.1.1, 3.1.1 §3.2.2.2: what it holds is not ours.
+            return self.fault(ReasonCode::PROTOCOL_ERROR, "the broker kept a session that was to start clean");
+        }
+        self.accepted(connack);
+    }
+
+    /// CONNACK with a refusal, or one that only a broker without MQTT 5 sends.
+    pub(super) fn refused(&mut self, version: bool, text: &str) {
+        self.attempt.refused = Some(version);
+        self.close(text);
+    }
+
+    fn accepted(&mut self, connack: &Connack<'_>) {
+        let (now, properties, resumed) = (self.now, &connack.properties, connack.session_present);
+        self.broker.learn(properties);
+        self.window.reconnect(resumed, properties.receive_maximum().unwrap_or(u16::MAX));
+        if !resumed {
+            self.unreleased.clear();
+            self.requests.forget();
+        }
+        self.dial.accepted();
+        self.attempt.accepted = Some(now);
+        self.reason.clear();
+        self.phase = Phase::Online(Alive { sent: now, heard: now, ping: None });
+        self.counts.up(LinkCount::Connects);
+        self.counts.set(LinkCount::Up, 1);
+        self.events.push_back(LinkEvent::Up { session_present: resumed });
+        self.send_requests();
+        self.pump_due = true;
+        let (client_id, target, version) = (&self.settings.client_id, self.dial.target(), self.broker.version);
+        tracing::info!(%client_id, target, ?version, session_present = resumed, "broker connection up");
+    }
+
+    /// True when the session at the broker that is being tried is ours to go on with.
+    fn resumes(&self) -> bool {
+        self.settings.session_expiry_s > 0 && self.dial.is_home()
+    }
+
+    pub(super) fn owes(&self) -> bool {
+        !self.queue.is_empty() || !self.window.is_empty()
+    }
+
+    fn keep_alive(&mut self, mut alive: Alive) {
+        if alive.ping.is_some() {
+            return self.fault(ReasonCode::KEEP_ALIVE_TIMEOUT, "the broker has fallen silent");
+        }
+        alive.ping = Some(self.now.after_ms(u64::from(self.broker.keepalive_s) * 500));
+        self.phase = Phase::Online(alive);
+        self.batch.rest();
+        self.send(&Packet::Pingreq);
+    }
+
+    /// Ends the connection from our side; `text` says why, unless that is known.
+    fn close(&mut self, text: &str) {
+        self.leave();
+        self.attempt.explained = true;
+        if self.attempt.text.is_empty() {
+            self.attempt.text = text.chars().take(REASON_CHARS).collect();
+        }
+        self.phase = Phase::Closing { by: self.now.after_ms(FLUSH_WITHIN_MS), goodbye: false };
+    }
+
+    /// Online no more.
+    fn leave(&mut self) {
+        if self.phase.is_online() {
+            self.requests.disconnected();
+            self.pump_due = false;
+            self.counts.set(LinkCount::Up, 0);
+            self.events.push_back(LinkEvent::Down);
+        }
+    }
+
+    fn send_connect(&mut self, washing: bool) -> bool {
+        let version = self.broker.version;
+        let settings = &self.settings;
+        let (username, password) = (&settings.username, settings.password.octets());
+        let properties = [
+            Property::SessionExpiryInterval(settings.session_expiry_s),
+            Property::ReceiveMaximum(RECEIVE_MAXIMUM),
+            Property::MaximumPacketSize(settings.max_packet_size.max(1)),
+        ];
+        let mut connect =
+            Connect::new(Level::from(version), &settings.client_id, !self.resumes(), settings.keepalive_s);
+        // 3.1.1 has no password without a user name.
+        let named = !username.is_empty() || (version == Version::V311 && !password.is_empty());
+        connect.user_name = named.then_some(username.as_str());
+        connect.password = (!password.is_empty()).then_some(codec_mqtt::Secret(password));
+        connect.properties = match version {
+            Version::V5 => Properties::list(&properties),
+            Version::V311 => Properties::EMPTY,
+        };
+        connect.will = settings.will.as_ref().filter(|_| !washing).map(|will| Will {
+            topic: &will.topic,
+            payload: &will.payload,
+            qos: will.qos,
+            retain: will.retain,
+            properties: Properties::EMPTY,
+        });
+        Packet::Connect(connect).encode(version, self.batch.end()).is_ok()
+    }
+}
+
+impl Attempt {
+    const fn end(&self, why: Closed) -> End {
+        let orderly = matches!(why, Closed::Orderly) && !self.explained;
+        match (self.accepted, self.refused) {
+            (Some(since), _) => End::Lost { since, thrown_out: self.taken_over || orderly },
+            (None, Some(version)) => End::Refused { version },
+            (None, None) => End::Unanswered { orderly },
+        }
+    }
+}
+
+impl Broker {
+    const fn before_connack(version: Version, keepalive_s: u16) -> Self {
+        Self {
+            version,
+            max_qos: Qos::ExactlyOnce,
+            retains: true,
+            max_packet_size: MAX_REMAINING,
+            identifiers: matches!(version, Version::V5),
+            keepalive_s,
+        }
+    }
+
+    fn learn(&mut self, connack: &Properties<'_>) {
+        self.max_qos = connack.maximum_qos().unwrap_or(Qos::ExactlyOnce);
+        self.retains = connack.retain_available().unwrap_or(true);
+        self.keepalive_s = connack.server_keep_alive().unwrap_or(self.keepalive_s);
+        self.identifiers = self.version == Version::V5 && connack.subscription_identifier_available().unwrap_or(true);
+        if let Some(octets) = connack.maximum_packet_size() {
+            self.max_packet_size = usize::try_from(octets).unwrap_or(MAX_REMAINING);
+        }
+    }
+}
+
+/// What happened, the reason code, and the broker's own words.
+fn in_words(what: &str, code: ReasonCode, properties: &Properties<'_>) -> String {
+    match properties.reason_string() {
+        Some(said) => format!("{what}: {code}: {said}"),
+        None => format!("{what}: {code}"),
+    }
+}
+
+/// From the connection to CONNACK.
+const CONNACK_WITHIN_MS: u64 = 10_000;
+/// For a last DISCONNECT to leave.
+const FLUSH_WITHIN_MS: u64 = 1_000;
+/// A broker may send 65,535 octets of reason; a log line need not hold them.
+const REASON_CHARS: usize = 200;

@@ -1,0 +1,265 @@
+//! The broker link: an MQTT 5 client, 3.1.1 where the broker knows no better, that carries many devices over one
+//! connection. It has neither socket nor clock.
+//!
+//! A driver connects as [`Link::wish`] says, writes what is [`Link::pending`], hands in what it reads
+//! ([`Link::receive`]), and calls [`Link::timer`] when due. The bridge calls [`Link::publish`], [`Link::subscribe`] and
+//! [`Link::unsubscribe`], and after each call of anybody [`Link::take_event`] until there is none.
+//!
+//! **Nothing acknowledged is lost.** A publication of QoS 1 or 2 settles with the broker's last word on it, and until
+//! then lies in the in-flight window or in the queue. After a reconnect, what is in flight is sent again in its first
+//! order: as a repetition if the broker still has our session, as new if not, even after a PUBREC, since the broker has
+//! lost what it had confirmed (duplicates, never loss). What waits in the queue follows. Per client, topic and QoS the
+//! order is kept.
+//!
+//! **Sessions.** The first connection of the process is a clean start: what an earlier process left behind is not ours.
+//! Later ones resume, as long as they reach the broker that holds the session; another broker of the list is started
+//! clean again, since an old session there may hold packet ids that mean something else by now. MQTT 3.1.1 cannot start
+//! clean and keep what follows, so there a clean start is a connection of its own: with Clean Session, closed again at
+//! once, then the real one.
+//!
+//! **Subscriptions** belong to whoever is above the link. On [`LinkEvent::Up`] it asks again: with the session present
+//! for what was never answered, else for everything; requests made before are forgotten by then. The queue starts to move
+//! only after `Up` has been heard, so that answers to what it holds find the subscriptions in place.
+
+mod batch;
+mod counts;
+mod dial;
+mod inbound;
+mod lifecycle;
+mod requests;
+mod settings;
+mod status;
+mod uplink;
+mod window;
+
+pub use counts::LinkCount;
+pub use inbound::{AckDue, Inbound, Received};
+pub use settings::{Farewell, LinkSettings, Password, QueueLimits, VersionChoice};
+pub use status::{Closed, LinkStatus, Wish};
+
+use crate::downlink::Outcome;
+use crate::meter::{Counts, Meter};
+use crate::peer::GatewayId;
+use crate::queue::Queue;
+use crate::rng::Rng;
+use crate::time::Now;
+use crate::uplink::{Refusal, Token};
+use batch::Batch;
+use codec_mqtt::{Packet, PacketId, Qos, Version};
+use dial::Dial;
+use lifecycle::{Attempt, Phase};
+use requests::{Ask, Request, Requests};
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use window::Window;
+
+/// Whom a completion concerns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Origin {
+    /// The gateway.
+    pub gateway: GatewayId,
+    /// The machine's own number for the client.
+    pub client: Token,
+    /// The machine's own number for the publication.
+    pub token: Token,
+}
+
+/// What a link has to say to the bridge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkEvent {
+    /// The broker has accepted us.
+    Up {
+        /// It still knows our subscriptions.
+        session_present: bool,
+    },
+    /// The connection is gone, or of no use any more.
+    Down,
+    /// What became of a publication of QoS 1 or 2: once for each that [`Link::publish`] answered with `Owed`.
+    Settled {
+        /// As given to [`Link::publish`].
+        origin: Origin,
+        /// Its fate.
+        outcome: Outcome,
+    },
+    /// The answer to SUBSCRIBE.
+    Subscribed {
+        /// As given to [`Link::subscribe`].
+        id: u32,
+        /// What the broker grants.
+        granted: Result<Qos, Refusal>,
+    },
+    /// There is room again after an answer of `Full`.
+    Room,
+}
+
+/// One connection to a broker; see the [module](self).
+#[derive(Debug)]
+pub struct Link {
+    settings: LinkSettings,
+    /// The latest time handed in.
+    now: Now,
+    phase: Phase,
+    /// What happened to the present connection, or the last.
+    attempt: Attempt,
+    dial: Dial,
+    broker: Broker,
+    batch: Batch,
+    window: Window,
+    queue: Queue<Option<Origin>>,
+    requests: Requests,
+    /// Packet ids of QoS 2 messages that the broker has not released yet.
+    unreleased: BTreeSet<PacketId>,
+    events: VecDeque<LinkEvent>,
+    /// Counts connections: what is due on one is not on the next.
+    epoch: u32,
+    draining: bool,
+    /// Somebody was turned away, and is to be told when there is room.
+    turned_away: bool,
+    /// The queue may move at the next call of [`Link::timer`].
+    pump_due: bool,
+    /// Why there is no connection, in plain words.
+    reason: String,
+    counts: Counts<LinkCount>,
+}
+
+/// What the broker of the present connection can take.
+#[derive(Clone, Copy, Debug)]
+struct Broker {
+    version: Version,
+    max_qos: Qos,
+    retains: bool,
+    /// Octets.
+    max_packet_size: usize,
+    identifiers: bool,
+    keepalive_s: u16,
+}
+
+impl Link {
+    /// A link that wishes to be connected. `rng_seed` spreads its attempts.
+    #[must_use]
+    pub fn new(settings: LinkSettings, rng_seed: u64) -> Self {
+        let most = settings.max_inflight.clamp(1, MAX_IN_FLIGHT);
+        let dial = Dial::new(settings.version, settings.targets, Rng::seeded(rng_seed).next_u64());
+        let broker = Broker {
+            version: dial.version(),
+            max_qos: Qos::ExactlyOnce,
+            retains: true,
+            max_packet_size: codec_mqtt::MAX_REMAINING,
+            identifiers: true,
+            keepalive_s: settings.keepalive_s,
+        };
+        Self {
+            queue: Queue::new(settings.queue),
+            settings,
+            now: Now { mono_ms: 0, wall_ms: 0 },
+            phase: Phase::Dialling,
+            attempt: Attempt::default(),
+            dial,
+            broker,
+            batch: Batch::default(),
+            window: Window::new(most),
+            requests: Requests::new(most),
+            unreleased: BTreeSet::new(),
+            events: VecDeque::new(),
+            epoch: 0,
+            draining: false,
+            turned_away: false,
+            pump_due: false,
+            reason: String::new(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// What is to be written to the connection.
+    #[must_use]
+    pub fn pending(&self) -> &[u8] {
+        self.batch.pending()
+    }
+
+    /// The first `n` octets of [`Link::pending`] have been written.
+    pub fn written(&mut self, n: usize) {
+        let n = n.min(self.batch.len());
+        self.counts.add(LinkCount::BytesOut, n as u64);
+        self.batch.written(n);
+        self.pump();
+    }
+
+    /// Asks the broker for what matches `filter`, and only as the broker's own: Retain As Published 0. `id` is the
+    /// subscription identifier, 1 to 268,435,455, and comes back in [`LinkEvent::Subscribed`]. `retain_handling` is that
+    /// of MQTT 5.0 §3.8.3.1; 3.1.1 has none and sends what is retained each time.
+    ///
+    /// Without a connection nothing is done: ask again on [`LinkEvent::Up`].
+    pub fn subscribe(&mut self, id: u32, filter: &str, qos: Qos, retain_handling: u8) {
+        if !self.phase.is_online() {
+            return;
+        }
+        let retain_handling = match retain_handling {
+            0 => codec_mqtt::RetainHandling::Send,
+            1 => codec_mqtt::RetainHandling::SendIfNew,
+            _ => codec_mqtt::RetainHandling::DoNotSend,
+        };
+        let ask = Ask::Subscribe { id, qos, retain_handling };
+        if !self.requests.ask(Request { filter: filter.into(), ask }) {
+            self.counts.up(LinkCount::RequestsDropped);
+            self.events.push_back(LinkEvent::Subscribed { id, granted: Err(Refusal::Limit) });
+        }
+        self.send_requests();
+    }
+
+    /// Tells the broker that nothing wants `filter` any more; if it is away, when it is back, if it still knows.
+    pub fn unsubscribe(&mut self, filter: &str) {
+        if !self.requests.ask(Request { filter: filter.into(), ask: Ask::Unsubscribe }) {
+            self.counts.up(LinkCount::RequestsDropped);
+        }
+        self.send_requests();
+    }
+
+    /// The next thing that the bridge must hear.
+    pub fn take_event(&mut self) -> Option<LinkEvent> {
+        self.events.pop_front()
+    }
+
+    /// Whether the broker of the present connection names the subscriptions that a message matches (MQTT 5.0
+    /// §3.2.2.3.12).
+    #[must_use]
+    pub const fn has_identifiers(&self) -> bool {
+        self.broker.identifiers
+    }
+
+    /// For whoever reports.
+    #[must_use]
+    pub fn meter(&self) -> Arc<Meter> {
+        self.counts.meter()
+    }
+
+    /// Appends a packet. One that cannot be written is a fault of ours in what we were given: it is left out.
+    fn send(&mut self, packet: &Packet<'_>) -> bool {
+        let before = self.batch.len();
+        if let Err(fault) = packet.encode(self.broker.version, self.batch.end()) {
+            tracing::error!(client_id = %self.settings.client_id, reason = fault.reason(), "packet not written");
+        }
+        self.phase.wrote(self.now);
+        self.batch.len() > before
+    }
+
+    /// Time never goes back.
+    fn tick(&mut self, now: Now) -> Now {
+        self.now = Now { mono_ms: now.mono_ms.max(self.now.mono_ms), wall_ms: now.wall_ms };
+        self.now
+    }
+
+    fn settle(&mut self, origin: Option<Origin>, outcome: Outcome) {
+        if let Some(origin) = origin {
+            self.events.push_back(LinkEvent::Settled { origin, outcome });
+        }
+    }
+}
+
+/// Packet ids above are left for SUBSCRIBE and UNSUBSCRIBE.
+const MAX_IN_FLIGHT: u16 = 64_000;
+/// Octets in the batch from which on publications go to the queue.
+const HIGH_WATER: usize = 256 * 1024;
+/// Octets in the batch below which the queue moves on.
+const LOW_WATER: usize = 64 * 1024;
+/// QoS 1 and 2 messages that the broker may have in flight to us, as we announce it.
+const RECEIVE_MAXIMUM: u16 = 1024;

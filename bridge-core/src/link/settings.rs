@@ -1,0 +1,95 @@
+//! What a link is told when it is made.
+
+use codec_mqtt::Qos;
+use std::fmt;
+
+pub use crate::queue::QueueLimits;
+
+/// Everything about one link. `Debug` shows neither user name nor password: some brokers take a token as either.
+#[derive(Clone)]
+pub struct LinkSettings {
+    /// Client id, never empty.
+    pub client_id: String,
+    /// User name; empty = none.
+    pub username: String,
+    /// Password; empty = none.
+    pub password: Password,
+    /// Keep Alive in seconds; 0 = off. The broker may overrule it (MQTT 5.0 §3.2.2.3.14).
+    pub keepalive_s: u16,
+    /// Publications of QoS 1 and 2 in flight, 1 to 64,000; the broker's Receive Maximum may lower it.
+    pub max_inflight: u16,
+    /// Largest packet, in octets, that is taken, and announced as such.
+    pub max_packet_size: u32,
+    /// The protocol to speak.
+    pub version: VersionChoice,
+    /// How many brokers there are to fail over between, at least 1.
+    pub targets: usize,
+    /// What the broker publishes when the link is lost.
+    pub will: Option<Farewell>,
+    /// Seconds that the broker keeps the session after the connection; 0 = not at all. (In 3.1.1 all but 0 means: as
+    /// long as it likes.)
+    pub session_expiry_s: u32,
+    /// What may wait for the broker.
+    pub queue: QueueLimits,
+}
+
+/// The protocol to speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VersionChoice {
+    /// MQTT 5.0; 3.1.1 where the broker does not know it.
+    V5OrOlder,
+    /// MQTT 3.1.1.
+    V311,
+}
+
+/// A will of the link's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Farewell {
+    /// Topic name.
+    pub topic: String,
+    /// At most 65,535 octets.
+    pub payload: Vec<u8>,
+    /// To be retained.
+    pub retain: bool,
+    /// The delivery it asks for.
+    pub qos: Qos,
+}
+
+/// A password: `Debug` does not show it.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Password(Box<[u8]>);
+
+impl Password {
+    pub(super) fn octets(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl From<&str> for Password {
+    fn from(text: &str) -> Self {
+        Self(text.as_bytes().into())
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "none" } else { "***" })
+    }
+}
+
+impl fmt::Debug for LinkSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LinkSettings")
+            .field("client_id", &self.client_id)
+            .field("password", &self.password)
+            .field("keepalive_s", &self.keepalive_s)
+            .field("max_inflight", &self.max_inflight)
+            .field("max_packet_size", &self.max_packet_size)
+            .field("version", &self.version)
+            .field("targets", &self.targets)
+            .field("will", &self.will)
+            .field("session_expiry_s", &self.session_expiry_s)
+            .field("queue", &self.queue)
+            .finish_non_exhaustive()
+    }
+}
