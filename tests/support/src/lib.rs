@@ -5,7 +5,8 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
-    reason = "test support: a broken table must stop the test at its line"
+    reason = "test support: a broken table or a client that breaks the protocol must stop the test there"
 )]
 
+pub mod broker;
 pub mod vectors;
