@@ -88,13 +88,21 @@ async fn connect(target: &Target, timeout: Duration) -> Result<BrokerStream, Con
         Ok(addresses) => addresses.collect(),
         Err(source) => return Err(name_fault(source.to_string())),
     };
+    match reach(&addresses, timeout).await {
+        Ok((tcp, address)) => secure(tcp, address, target).await,
+        Err(fault) => Err(fault.unwrap_or_else(|| name_fault("it has no address".to_owned()))),
+    }
+}
+
+/// The first of `addresses` that TCP connects to, else the last one's fault; no fault if there is none.
+async fn reach(addresses: &[SocketAddr], timeout: Duration) -> Result<(TcpStream, SocketAddr), Option<ConnectFault>> {
     let share = timeout / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
-    let mut fault = name_fault("it has no address".to_owned());
-    for address in addresses {
+    let mut fault = None;
+    for &address in addresses {
         match tokio::time::timeout(share, TcpStream::connect(address)).await {
-            Ok(Ok(tcp)) => return secure(tcp, address, target).await,
-            Ok(Err(source)) => fault = ConnectFault::of_tcp(address, &source),
-            Err(_elapsed) => fault = ConnectFault::TimedOut { broker: address.to_string() },
+            Ok(Ok(tcp)) => return Ok((tcp, address)),
+            Ok(Err(source)) => fault = Some(ConnectFault::of_tcp(address, &source)),
+            Err(_elapsed) => fault = Some(ConnectFault::TimedOut { broker: address.to_string() }),
         }
     }
     Err(fault)

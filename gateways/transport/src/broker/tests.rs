@@ -5,7 +5,7 @@ mod support;
 use super::*;
 use openssl::ssl::SslVerifyMode;
 use std::future::poll_fn;
-use support::{Files, Identity, LIMIT, Server, connect_to, options_trusting, target};
+use support::{Files, Identity, LIMIT, Server, connect_to, options_trusting, target, vacant};
 
 async fn write_all(stream: &mut BrokerStream, mut bytes: &[u8]) {
     while !bytes.is_empty() {
@@ -59,7 +59,7 @@ async fn what_comes_is_appended_within_the_spare_capacity() {
 
 #[tokio::test]
 async fn a_refused_connection_names_the_address() {
-    let vacant = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (_held, vacant) = vacant();
     let nobody = Target { host: "127.0.0.1".to_owned(), port: vacant.port(), tls: None };
     let fault = connect_to(nobody).await.unwrap_err();
     assert_eq!(fault, ConnectFault::Refused { address: vacant });
@@ -67,12 +67,15 @@ async fn a_refused_connection_names_the_address() {
 }
 
 #[tokio::test]
-async fn each_address_of_a_name_is_tried() {
-    // Where `localhost` is [::1] too, nobody answers there.
-    let server = Server::echo(None);
-    let mut stream = connect_to(Target { host: "localhost".to_owned(), ..target(&server, None) }).await.unwrap();
-    echoed(&mut stream, b"hello").await;
+async fn each_address_of_a_name_is_tried_and_the_last_fault_told() {
+    let (server, (_held, one), (_held_too, two)) = (Server::echo(None), vacant(), vacant());
+    let live = SocketAddr::from(([127, 0, 0, 1], server.port));
+    let (tcp, reached) = reach(&[one, live, two], LIMIT).await.unwrap();
+    assert_eq!(reached, live);
+    drop(tcp);
     assert_eq!(server.join(), None);
+    assert_eq!(reach(&[one, two], LIMIT).await.unwrap_err(), Some(ConnectFault::Refused { address: two }));
+    assert_eq!(reach(&[], LIMIT).await.unwrap_err(), None);
 }
 
 #[test]

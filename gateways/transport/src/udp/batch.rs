@@ -71,7 +71,6 @@ impl Batch {
 
     /// Receives what waits in `socket`, at most 64 datagrams; returns how many, cut ones included.
     pub(super) fn fill(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
-        self.clear();
         let slot_bytes = self.slot_bytes;
         let slots = self.slots.chunks_exact_mut(self.stride).filter_map(|slot| slot.get_mut(..slot_bytes));
         self.filled = sys::receive(socket, slots, &mut self.envelopes)?;

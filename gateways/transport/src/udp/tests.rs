@@ -77,6 +77,18 @@ async fn an_empty_datagram_is_a_datagram_and_an_empty_socket_is_pending() {
 }
 
 #[tokio::test]
+async fn after_a_full_batch_that_was_all_the_socket_is_pending() {
+    let mut listener = listen(V4);
+    let (device, mut batch) = (device(V4), Batch::new(2048));
+    for number in 0..64u8 {
+        device.send_to(&[number], listener.local_addr()).unwrap();
+    }
+    assert_eq!(receive(&mut listener, &mut batch).await, 64);
+    let next = poll_fn(|cx| Poll::Ready(listener.poll_recv(cx, &mut batch).map_err(|fault| fault.kind()))).await;
+    assert_eq!(next, Poll::Pending);
+}
+
+#[tokio::test]
 async fn a_datagram_that_comes_while_the_task_waits_wakes_it() {
     let mut listener = listen(V4);
     let (to, mut batch) = (listener.local_addr(), Batch::new(2048));

@@ -11,6 +11,7 @@ use openssl::ssl::{SslAcceptor, SslMethod};
 use openssl::symm::Cipher;
 use openssl::x509::extension::{BasicConstraints, SubjectAlternativeName};
 use openssl::x509::{X509, X509NameBuilder, store::X509StoreBuilder};
+use socket2::{Domain, Socket, Type};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -31,6 +32,14 @@ pub(super) fn target(server: &Server, tls: Option<TlsOptions>) -> Target {
 
 pub(super) fn options_trusting(files: &Files, identity: &Identity) -> TlsOptions {
     TlsOptions { ca_file: Some(files.put("ca.crt", &identity.cert_pem())), ..TlsOptions::default() }
+}
+
+/// An address where nobody listens, and nobody else can begin to while the socket lives.
+pub(super) fn vacant() -> (Socket, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    (socket, address)
 }
 
 /// A self-signed certificate for a name, `localhost` and 127.0.0.1.
