@@ -31,6 +31,10 @@ use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
+/// Levels of a filter, its mountpoint included: each costs memory here and in the broker, and brokers have limits of
+/// their own (mosquitto: 200).
+const MAX_LEVELS: usize = 200;
+
 /// A link of this shard, by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LinkId(pub u16);
@@ -169,7 +173,9 @@ impl Bridge {
             return Taken::Denied(Refusal::BrokerAway);
         }
         let mounted = who.mount.mount_filter(filter.as_str());
-        let Ok(filter) = TopicFilter::try_from(&*mounted) else { return Taken::Denied(Refusal::BadTopic) };
+        let Some(filter) = TopicFilter::try_from(&*mounted).ok().filter(|f| f.levels() <= MAX_LEVELS) else {
+            return Taken::Denied(Refusal::BadTopic);
+        };
         let (gateway, handle) = (who.gateway, who.handle);
         let subscriber = Subscriber { client, handle, gateway, subscription: token, mount: who.mount_len() };
         let Some((key, joined)) = line.upstream.join(filter, subscriber, qos, retained) else {

@@ -159,6 +159,12 @@ impl<'a> TopicFilter<'a> {
         self.share > 0
     }
 
+    /// How many levels the pattern has.
+    #[must_use]
+    pub fn levels(self) -> usize {
+        self.pattern().split('/').count()
+    }
+
     /// The filter as a topic name, when it has no wildcard and is not shared.
     #[must_use]
     pub fn as_name(self) -> Option<TopicName<'a>> {
@@ -209,7 +215,7 @@ mod tests {
     fn a_shared_filter_shows_its_parts() {
         let shared = TopicFilter::try_from("$share/g/a/+").unwrap();
         assert_eq!((shared.share_prefix(), shared.pattern(), shared.is_shared()), ("$share/g/", "a/+", true));
-        assert_eq!(shared.as_name(), None);
+        assert_eq!((shared.as_name(), shared.levels()), (None, 2));
         let plain = TopicFilter::try_from("a/b").unwrap();
         assert_eq!((plain.share_prefix(), plain.pattern(), plain.is_shared()), ("", "a/b", false));
         assert_eq!(plain.as_name(), TopicName::try_from("a/b").ok());

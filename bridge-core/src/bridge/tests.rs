@@ -1,0 +1,350 @@
+//! The bridge over real links to a model broker.
+
+use super::*;
+use crate::link::{Closed, LinkSettings, Password, QueueLimits, VersionChoice, Wish};
+use crate::peer::ListenerId;
+use crate::template::{Literals, Template};
+use crate::topic::{ClientId, TopicName};
+use codec_mqtt::ReasonCode;
+use support::broker::{Crash, Message, Options, SimBroker};
+
+const SN: GatewayId = GatewayId(0);
+
+/// What a device was handed: machine's number, topic, payload, QoS.
+type Handed = (u64, String, Vec<u8>, Qos);
+
+struct World {
+    bridge: Bridge,
+    broker: SimBroker,
+    conns: Vec<Option<u64>>,
+    next_conn: u64,
+    now: Now,
+    notices: Vec<Notice>,
+    handed: Vec<Handed>,
+}
+
+fn link(number: usize) -> LinkSettings {
+    LinkSettings {
+        client_id: format!("tidegate-n-{number}"),
+        username: String::new(),
+        password: Password::default(),
+        keepalive_s: 60,
+        max_inflight: 64,
+        max_packet_size: 1 << 20,
+        version: VersionChoice::V5OrOlder,
+        targets: 1,
+        will: None,
+        session_expiry_s: 3600,
+        queue: QueueLimits { max_bytes: 1 << 20, max_messages: 100 },
+    }
+}
+
+impl World {
+    fn new(links: usize, mountpoint: &str, options: Options) -> Self {
+        let rules = ListenerRules::new(Template::parse(mountpoint, Literals::TopicName).unwrap());
+        let bridge = Bridge::new(BridgeSettings {
+            links: (0..links).map(link).collect(),
+            listeners: vec![rules],
+            node: "n".into(),
+            status: Some(NodeStatus::under("tidegate/n").unwrap()),
+            seed: 1,
+        });
+        let now = Now { mono_ms: 1000, wall_ms: 0 };
+        let mut world = Self {
+            bridge,
+            broker: SimBroker::new(options),
+            conns: vec![None; links],
+            next_conn: 1,
+            now,
+            notices: Vec::new(),
+            handed: Vec::new(),
+        };
+        world.settle();
+        world
+    }
+
+    /// Lets bytes flow until all is quiet.
+    fn settle(&mut self) {
+        for _ in 0..100 {
+            let mut busy = false;
+            for number in 0..self.conns.len() {
+                busy |= self.drive(number);
+            }
+            self.bridge.settle(self.now);
+            while let Some(notice) = self.bridge.take_notice() {
+                busy = true;
+                self.notices.push(notice);
+            }
+            if !busy {
+                return;
+            }
+        }
+        panic!("it does not come to rest");
+    }
+
+    fn drive(&mut self, number: usize) -> bool {
+        let id = LinkId(u16::try_from(number).unwrap());
+        let now = self.now;
+        let link = self.bridge.link_mut(id).unwrap();
+        match link.wish() {
+            Wish::Nothing => {}
+            Wish::Open { .. } => {
+                link.opening(now);
+                if self.broker.connect(self.next_conn) {
+                    self.conns[number] = Some(self.next_conn);
+                    self.next_conn += 1;
+                    link.opened(now);
+                } else {
+                    link.closed(now, Closed::Refused, "connection refused");
+                }
+                return true;
+            }
+            Wish::Close => {
+                self.broker.disconnect(self.conns[number].take().unwrap());
+                link.closed(now, Closed::Broken, "closed");
+                return true;
+            }
+        }
+        let Some(conn) = self.conns[number] else { return false };
+        let out = link.pending().to_vec();
+        link.written(out.len());
+        self.broker.receive(conn, &out);
+        let back = self.broker.take_output(conn);
+        let mut at = 0;
+        loop {
+            let (took, arrival) = self.bridge.receive(now, id, &back[at..]);
+            at += took;
+            let Some(arrival) = arrival else { break };
+            arrival.hand_out(|to, message| {
+                let view = message.view();
+                self.handed.push((to.client.0, view.topic.to_string(), view.payload.to_vec(), to.qos));
+            });
+            self.bridge.handed_out(id, arrival);
+        }
+        if !self.broker.is_open(conn) {
+            self.conns[number] = None;
+            self.broker.disconnect(conn);
+            self.bridge.link_mut(id).unwrap().closed(now, Closed::Broken, "reset");
+            return true;
+        }
+        !out.is_empty() || !back.is_empty()
+    }
+
+    fn wait(&mut self, ms: u64) {
+        let end = self.now.mono_ms + ms;
+        while self.now.mono_ms < end {
+            let next = self.bridge.next_deadline().map_or(end, |deadline| deadline.0.clamp(self.now.mono_ms + 1, end));
+            self.now.mono_ms = next;
+            self.bridge.timer(self.now);
+            self.settle();
+        }
+    }
+
+    fn connect(&mut self, handle: u64, id: &str, will: Option<Publication<'_>>) -> Result<ClientRef, Refusal> {
+        let who = Connect {
+            gateway: SN,
+            listener: ListenerId(0),
+            id: ClientId::try_from(id).unwrap(),
+            username: "",
+            host: None,
+            connectionless: false,
+            will,
+        };
+        self.bridge.connect(self.now, Token(handle), &who)
+    }
+
+    fn up(&mut self, client: ClientRef, uplink: Uplink<'_>) -> Taken {
+        let taken = self.bridge.up(self.now, client, uplink);
+        self.settle();
+        taken
+    }
+
+    fn try_subscribe(&mut self, client: ClientRef, filter: &str, qos: Qos) -> Taken {
+        let filter = TopicFilter::try_from(filter).unwrap();
+        self.up(client, Uplink::Subscribe { token: Token(9), filter, qos, retained: true })
+    }
+
+    fn subscribe(&mut self, client: ClientRef, filter: &str, qos: Qos) {
+        assert_eq!(self.try_subscribe(client, filter, qos), Taken::Owed);
+    }
+
+    fn broadcast(&mut self, topic: &str, payload: &str, qos: Qos, retain: bool) -> Vec<Handed> {
+        self.broker.publish(Message { retain, ..Message::new(topic, payload, qos) });
+        self.settle();
+        std::mem::take(&mut self.handed)
+    }
+}
+
+fn message<'a>(topic: &'a str, payload: &'a str, qos: Qos) -> Publication<'a> {
+    let topic = TopicName::try_from(topic).unwrap();
+    Publication { topic, payload: payload.as_bytes(), qos, retain: false, expiry_s: None }
+}
+
+fn granted(notices: &[Notice], handle: u64) -> Vec<Result<Qos, Refusal>> {
+    let of = |notice: &Notice| match notice {
+        Notice::Subscribed { client, granted, .. } if client.0 == handle => Some(*granted),
+        _ => None,
+    };
+    notices.iter().filter_map(of).collect()
+}
+
+#[test]
+fn a_publication_of_qos_1_settles_when_the_broker_has_it() {
+    let mut world = World::new(1, "", Options { hold_acks: true, ..Options::new() });
+    world.broker.release_acks();
+    world.settle();
+    let lamp = world.connect(7, "lamp", None).unwrap();
+    let what = message("a/b", "on", Qos::AtLeastOnce);
+    assert_eq!(world.up(lamp, Uplink::Publish { token: Some(Token(5)), what }), Taken::Owed);
+    assert!(!world.notices.iter().any(|n| matches!(n, Notice::Settled { .. })), "not before the broker's word");
+    world.broker.release_acks();
+    world.settle();
+    let settled =
+        Notice::Settled { gateway: SN, client: Token(7), token: Token(5), outcome: Outcome::Acknowledged };
+    assert_eq!(world.notices.last(), Some(&settled));
+}
+
+#[test]
+fn the_mountpoint_stands_in_front_upstream_and_is_taken_off_again() {
+    let mut world = World::new(1, "site/%c/", Options::new());
+    let lamp = world.connect(7, "lamp", None).unwrap();
+    let what = message("a", "on", Qos::AtMostOnce);
+    assert_eq!(world.up(lamp, Uplink::Publish { token: None, what }), Taken::Done);
+    assert_eq!(world.broker.accepted().last().unwrap().topic, "site/lamp/a");
+    world.subscribe(lamp, "set/+", Qos::AtLeastOnce);
+    assert_eq!(granted(&world.notices, 7), [Ok(Qos::AtLeastOnce)]);
+    assert_eq!(world.broker.filters("tidegate-n-0").collect::<Vec<_>>(), ["site/lamp/set/+"]);
+    let handed = world.broadcast("site/lamp/set/x", "1", Qos::ExactlyOnce, false);
+    assert_eq!(handed, [(7, "set/x".to_owned(), b"1".to_vec(), Qos::AtLeastOnce)]);
+    world.subscribe(lamp, "$share/g/t", Qos::AtMostOnce);
+    assert!(world.broker.filters("tidegate-n-0").any(|f| f == "$share/g/site/lamp/t"));
+}
+
+#[test]
+fn a_client_id_that_would_break_out_of_its_level_is_refused_only_where_it_matters() {
+    let mut world = World::new(1, "site/%c/", Options::new());
+    assert_eq!(world.connect(1, "a/b", None), Err(Refusal::BadIdentity));
+    assert!(World::new(1, "", Options::new()).connect(1, "a/b", None).is_ok());
+}
+
+#[test]
+fn a_will_is_published_for_the_lost_and_forgotten_for_those_who_leave() {
+    let mut world = World::new(1, "m/", Options::new());
+    let will = message("gone", "lamp", Qos::AtLeastOnce);
+    for (send_will, expected) in [(false, 0), (true, 1)] {
+        world.broker.take_accepted();
+        let lamp = world.connect(7, "lamp", Some(will)).unwrap();
+        assert_eq!(world.up(lamp, Uplink::Disconnect { send_will }), Taken::Done);
+        let wills = world.broker.accepted().iter().filter(|a| a.topic == "m/gone").count();
+        assert_eq!(wills, expected, "send_will {send_will}");
+        assert_eq!(world.up(lamp, Uplink::WillChanged { will: None }), Taken::Denied(Refusal::NoSuchClient));
+    }
+}
+
+#[test]
+fn many_devices_are_one_subscription_and_what_is_kept_goes_to_the_newcomer() {
+    let mut world = World::new(1, "", Options::new());
+    world.broadcast("a/b", "kept", Qos::AtLeastOnce, true);
+    for handle in 1..=3 {
+        let client = world.connect(handle, &format!("d{handle}"), None).unwrap();
+        world.subscribe(client, "a/#", Qos::AtLeastOnce);
+        let handed: Vec<u64> = std::mem::take(&mut world.handed).iter().map(|h| h.0).collect();
+        assert_eq!(handed, [handle]);
+    }
+    assert_eq!(world.broker.filters("tidegate-n-0").count(), 1);
+    let live: Vec<u64> = world.broadcast("a/c", "x", Qos::AtMostOnce, false).iter().map(|h| h.0).collect();
+    assert_eq!(live, [1, 2, 3]);
+}
+
+#[test]
+fn overlapping_filters_bring_each_subscription_one_copy_however_the_broker_sends_them() {
+    for merge_overlaps in [false, true] {
+        let mut world = World::new(1, "", Options { merge_overlaps, ..Options::new() });
+        for (handle, filter) in [(1, "a/#"), (2, "a/b"), (3, "+/b")] {
+            let client = world.connect(handle, &format!("d{handle}"), None).unwrap();
+            world.subscribe(client, filter, Qos::AtMostOnce);
+        }
+        let mut live: Vec<u64> = world.broadcast("a/b", "x", Qos::AtMostOnce, false).iter().map(|h| h.0).collect();
+        live.sort_unstable();
+        assert_eq!(live, [1, 2, 3], "merged: {merge_overlaps}");
+    }
+}
+
+#[test]
+fn a_refused_subscription_is_told_so_and_is_none() {
+    let refuse_subscribe = [("a".to_owned(), ReasonCode::NOT_AUTHORIZED)].into();
+    let mut world = World::new(1, "", Options { refuse_subscribe, ..Options::new() });
+    let lamp = world.connect(7, "lamp", None).unwrap();
+    world.subscribe(lamp, "a", Qos::AtMostOnce);
+    assert_eq!(granted(&world.notices, 7), [Err(Refusal::Broker(0x87))]);
+    assert_eq!(world.bridge.lines[0].upstream.len(), 0);
+    assert_eq!(world.bridge.clients.get(lamp.0).unwrap().places.len(), 0);
+}
+
+#[test]
+fn who_leaves_takes_the_last_subscription_along() {
+    let mut world = World::new(1, "", Options::new());
+    let (a, b) = (world.connect(1, "a", None).unwrap(), world.connect(2, "b", None).unwrap());
+    world.subscribe(a, "t", Qos::AtMostOnce);
+    world.subscribe(b, "t", Qos::AtMostOnce);
+    let filter = TopicFilter::try_from("t").unwrap();
+    assert_eq!(world.up(a, Uplink::Unsubscribe { token: Token(9), filter }), Taken::Done);
+    assert_eq!(world.broker.filters("tidegate-n-0").count(), 1);
+    assert_eq!(world.up(b, Uplink::Disconnect { send_will: false }), Taken::Done);
+    assert_eq!(world.broker.filters("tidegate-n-0").count(), 0);
+}
+
+#[test]
+fn after_a_broker_without_memory_subscriptions_are_restored_before_anybody_is_told() {
+    for keep_sessions in [true, false] {
+        let mut world = World::new(1, "", Options::new());
+        let lamp = world.connect(7, "lamp", None).unwrap();
+        world.broadcast("t", "kept", Qos::AtMostOnce, true);
+        world.subscribe(lamp, "t", Qos::AtLeastOnce);
+        world.handed.clear();
+        world.notices.clear();
+        world.broker.crash(Crash { keep_sessions, keep_retained: true });
+        world.conns[0] = None;
+        let now = world.now;
+        world.bridge.link_mut(LinkId(0)).unwrap().closed(now, Closed::Broken, "reset");
+        world.settle();
+        assert_eq!(world.notices, [Notice::Broker { reachable: false }]);
+        assert_eq!(world.try_subscribe(lamp, "u", Qos::AtMostOnce), Taken::Denied(Refusal::BrokerAway));
+        world.broker.set_up();
+        world.wait(40_000);
+        assert_eq!(world.notices.last(), Some(&Notice::Broker { reachable: true }));
+        assert_eq!(world.handed, [], "what was kept is not sent again");
+        assert_eq!(world.broadcast("t", "x", Qos::AtMostOnce, false).len(), 1, "session kept: {keep_sessions}");
+    }
+}
+
+#[test]
+fn the_node_says_that_it_is_there_and_that_it_leaves() {
+    let mut world = World::new(2, "", Options::new());
+    assert_eq!(world.broker.retained("tidegate/n/status").unwrap().payload, b"online");
+    assert_eq!(world.notices, [Notice::Broker { reachable: true }]);
+    let now = world.now;
+    world.bridge.drain(now);
+    world.settle();
+    assert!(world.bridge.is_drained());
+    assert_eq!(world.broker.retained("tidegate/n/status").unwrap().payload, b"offline");
+}
+
+#[test]
+fn a_device_keeps_to_its_link_and_the_connectionless_to_the_first() {
+    let world = World::new(4, "", Options::new());
+    let links: Vec<u16> = (0..200).map(|n| world.bridge.link_of(&format!("device-{n}"))).collect();
+    assert!((0..4).all(|link| links.iter().filter(|&&l| l == link).count() > 20), "{links:?}");
+    assert_eq!(links, (0..200).map(|n| world.bridge.link_of(&format!("device-{n}"))).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_filter_of_too_many_levels_is_refused() {
+    let mut world = World::new(1, "site/", Options::new());
+    let lamp = world.connect(7, "lamp", None).unwrap();
+    assert_eq!(world.try_subscribe(lamp, &"/".repeat(MAX_LEVELS - 2), Qos::AtMostOnce), Taken::Owed);
+    assert_eq!(
+        world.try_subscribe(lamp, &"/".repeat(MAX_LEVELS - 1), Qos::AtMostOnce),
+        Taken::Denied(Refusal::BadTopic)
+    );
+}
