@@ -1,1 +1,28 @@
-//! Empty so far.
+//! The MQTT-SN 1.2 gateway: a machine between devices on datagrams and the bridge.
+//!
+//! [`Mqttsn`] holds all sessions of one shard. A datagram finds its session by address (`sessions`), the session applies
+//! the rule of its state (`connect`, `will`, `registry`, `publish_up`, `publish_down`, `subscribe`), and what it says goes
+//! into the outbox or to the bridge at once. What the specification leaves open is in `docs/mqttsn.md`.
+#![forbid(unsafe_code)]
+
+mod base;
+mod config;
+mod connect;
+mod counts;
+#[doc(hidden)]
+pub mod fuzzing;
+mod hold;
+mod machine;
+mod predefined;
+mod publish_down;
+mod publish_up;
+mod receipts;
+mod registry;
+mod session;
+mod sessions;
+mod subscribe;
+mod timers;
+mod will;
+
+pub use config::MqttsnConfig;
+pub use machine::Mqttsn;

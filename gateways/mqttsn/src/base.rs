@@ -1,0 +1,126 @@
+//! What all sessions of a machine share: rules, timers, counts.
+
+use crate::config::MqttsnConfig;
+use crate::counts::{Count, downlink};
+use crate::hold::{Dropped, HoldLimits};
+use crate::predefined::Predefined;
+use crate::session::State;
+use bridge_core::machine::Cx;
+use bridge_core::meter::Counts;
+use bridge_core::peer::{GatewayId, Peer};
+use bridge_core::slab::Key;
+use bridge_core::time::Now;
+use bridge_core::wheel::{TimerId, Wheel};
+use codec_mqttsn as sn;
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(crate) struct Base {
+    pub(crate) gateway: GatewayId,
+    pub(crate) rules: Rules,
+    pub(crate) wheel: Wheel<Alarm>,
+    pub(crate) counts: Counts<Count>,
+}
+
+/// The configuration as the sessions use it.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    pub(crate) gateway_id: sn::GatewayId,
+    pub(crate) qos_minus_one: bool,
+    pub(crate) predefined: Predefined,
+    pub(crate) max_topics: u16,
+    pub(crate) retry_ms: u64,
+    pub(crate) max_retries: u8,
+    pub(crate) session_expiry_ms: u64,
+    pub(crate) idle_timeout_ms: u64,
+    pub(crate) hold: HoldLimits,
+}
+
+/// What a timer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Alarm {
+    pub(crate) session: Key,
+    pub(crate) what: Due,
+}
+
+/// What is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// The state's time: idle, keep-alive, expiry.
+    Life,
+    /// The request of the will dialogue, again.
+    Will,
+    /// The PUBLISH or PUBREL in flight, again.
+    Publish,
+    /// The REGISTER under way, again.
+    Register,
+}
+
+/// Messages that wait for one device.
+const HOLD: HoldLimits = HoldLimits { messages: 1000, bytes: 1 << 20 };
+
+impl Base {
+    pub(crate) fn new(gateway: GatewayId, config: &MqttsnConfig) -> Self {
+        let rules = Rules {
+            gateway_id: sn::GatewayId(config.gateway_id),
+            qos_minus_one: config.qos_minus_one,
+            predefined: Predefined::new(&config.predefined),
+            max_topics: config.max_topics,
+            retry_ms: config.retry_interval.as_millis(),
+            max_retries: config.max_retries,
+            session_expiry_ms: config.session_expiry.as_millis(),
+            idle_timeout_ms: config.idle_timeout.as_millis(),
+            hold: HOLD,
+        };
+        Self { gateway, rules, wheel: Wheel::new(0), counts: Counts::default() }
+    }
+
+    /// Sends a message to a device and counts it. False when no datagram can hold it.
+    pub(crate) fn say(&self, cx: &mut Cx<'_>, to: Peer, message: &sn::Message<'_>) -> bool {
+        let mut fits = false;
+        cx.out.datagram(to, |arena| {
+            let start = arena.len();
+            fits = message.encode(arena).is_ok() && arena.len().saturating_sub(start) <= MAX_DATAGRAM;
+            if !fits {
+                arena.truncate(start);
+            }
+        });
+        if fits {
+            self.counts.up(downlink(message));
+        }
+        fits
+    }
+
+    /// Arms a timer for the next repetition of something.
+    pub(crate) fn retry(&mut self, now: Now, session: Key, what: Due) -> TimerId {
+        self.wheel.schedule(now.mono_ms.saturating_add(self.rules.retry_ms), Alarm { session, what })
+    }
+
+    /// Counts what a queue had to drop.
+    pub(crate) fn dropped(&self, dropped: Dropped) {
+        self.counts.add(Count::HoldDroppedQos0, dropped.qos0);
+        self.counts.add(Count::HoldDroppedOldest, dropped.oldest);
+    }
+
+    /// One session more in this state.
+    pub(crate) fn entered(&self, state: &State) {
+        self.counts.up(gauge(state));
+    }
+
+    /// One session less in this state.
+    pub(crate) fn left(&self, state: &State) {
+        let gauge = gauge(state);
+        self.counts.set(gauge, self.counts.get(gauge).saturating_sub(1));
+    }
+}
+
+const fn gauge(state: &State) -> Count {
+    match state {
+        State::Connecting(_) => Count::Connecting,
+        State::Active { .. } => Count::Active,
+        State::Away => Count::Away,
+    }
+}
+
+/// The largest payload of a UDP datagram over IPv4, in octets.
+const MAX_DATAGRAM: usize = 65_507;

@@ -1,0 +1,218 @@
+//! The fuzz target's body, here so that a stable test replays the corpus: operations on a virtual clock, then the
+//! invariants.
+
+use crate::config::MqttsnConfig;
+use crate::machine::Mqttsn;
+use bridge_core::Qos;
+use bridge_core::bridge::{Bridge, BridgeSettings, LinkId};
+use bridge_core::downlink::{Delivery, Downlink, Outcome};
+use bridge_core::gate::{Gate, Gates};
+use bridge_core::link::{LinkSettings, Password, QueueLimits, VersionChoice};
+use bridge_core::machine::{Cx, Input, Machine};
+use bridge_core::outbox::Outbox;
+use bridge_core::owners::{Directory, Owners};
+use bridge_core::peer::{GatewayId, ListenerId, Peer, ShardId};
+use bridge_core::publication::{Publication, Shared};
+use bridge_core::rng::Rng;
+use bridge_core::slab::Key;
+use bridge_core::time::{Deadline, Now};
+use bridge_core::topic::TopicName;
+use bridge_core::uplink::{Refusal, Token};
+use settings::HumanDuration;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+/// Topics that one session may have, small enough to be reached.
+const MAX_TOPICS: u16 = 4;
+/// Sessions that the listener lets in.
+const MAX_SESSIONS: u32 = 5;
+/// CONNACK of MQTT 5.0: a new session, success, no properties.
+const CONNACK: &[u8] = &[0x20, 0x03, 0x00, 0x00, 0x00];
+/// Topics that come down: two octets, predefined, and more than a session can register.
+const TOPICS: [&str; 8] = ["ab", "p/1", "t/0", "t/1", "t/2", "t/3", "t/4", "t/5"];
+
+/// Reads `data` as operations on a machine, one after the other: datagrams of some devices, what the broker side may
+/// say, and time that passes. After each, what must always hold is checked.
+///
+/// # Panics
+/// When an invariant does not hold: a bug in this crate.
+pub fn machine(data: &[u8]) {
+    let mut bench = Bench::new();
+    let mut rest = data;
+    while let Some((&[op, argument], tail)) = rest.split_first_chunk() {
+        rest = bench.apply(op, argument, tail);
+        bench.machine.check();
+        // Whatever is due was done.
+        assert!(bench.machine.next_deadline().is_none_or(|at| at > bench.last_timer), "a deadline was left behind");
+    }
+    bench.end();
+}
+
+struct Bench {
+    machine: Mqttsn,
+    bridge: Bridge,
+    out: Outbox,
+    owners: Owners,
+    gates: Gates,
+    rng: Rng,
+    now_ms: u64,
+    last_timer: Deadline,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let listener = ListenerId(0);
+        let config = MqttsnConfig {
+            predefined: [(1, "p/1".to_owned()), (2, "p/2".to_owned())].into(),
+            max_topics: MAX_TOPICS,
+            retry_interval: HumanDuration::from_secs(2),
+            max_retries: 1,
+            session_expiry: HumanDuration::from_secs(120),
+            idle_timeout: HumanDuration::from_secs(5),
+            ..MqttsnConfig::default()
+        };
+        let mut this = Self {
+            machine: Mqttsn::new(GatewayId(0), config, vec![listener], 7),
+            bridge: Bridge::new(bridge()),
+            out: Outbox::default(),
+            owners: Owners::new(Arc::new(Directory::default()), ShardId(0)),
+            gates: Gates::new(vec![Gate::new(MAX_SESSIONS, 0)]),
+            rng: Rng::seeded(7),
+            now_ms: 0,
+            last_timer: Deadline(0),
+        };
+        this.bring_up();
+        this
+    }
+
+    /// The link comes online, so that subscriptions are taken.
+    fn bring_up(&mut self) {
+        let now = self.now();
+        if let Some(link) = self.bridge.link_mut(LinkId(0)) {
+            link.opening(now);
+            link.opened(now);
+        }
+        let (_consumed, message) = self.bridge.receive(now, LinkId(0), CONNACK);
+        assert!(message.is_none());
+        self.turn();
+    }
+
+    fn apply<'d>(&mut self, op: u8, argument: u8, rest: &'d [u8]) -> &'d [u8] {
+        match op % 8 {
+            // A datagram of `length` octets.
+            0..=3 => {
+                let (length, tail) =
+                    rest.split_first().map_or((0, rest), |(&length, tail)| (usize::from(length), tail));
+                let (bytes, tail) = tail.split_at_checked(length).unwrap_or((tail, &[]));
+                self.handle(Input::Datagram { peer: peer(argument), bytes });
+                return tail;
+            }
+            4 => self.message(argument),
+            5 => {
+                let granted = if argument & 0x80 == 0 { Ok(Qos::AtLeastOnce) } else { Err(Refusal::Broker(0x80)) };
+                self.down(argument, Downlink::Subscribed { token: Token(u64::from(argument >> 3 & 7)), granted });
+            }
+            6 => {
+                let accepted = argument & 0x80 == 0;
+                let outcome = if accepted { Outcome::Acknowledged } else { Outcome::Refused(Refusal::TooLarge) };
+                self.down(argument, Downlink::Settled { token: Token(u64::from(argument >> 3 & 7)), outcome });
+            }
+            _ => {
+                self.now_ms += u64::from(argument) * 100;
+                self.last_timer = Deadline(self.now_ms);
+                self.handle(Input::Timer);
+            }
+        }
+        rest
+    }
+
+    /// A message for the session in slot `argument` & 7.
+    fn message(&mut self, argument: u8) {
+        let text = TOPICS.get(usize::from(argument >> 3 & 7)).copied().unwrap_or("ab");
+        let Ok(topic) = TopicName::try_from(text) else { return };
+        let qos = if argument & 0x80 == 0 { Qos::AtMostOnce } else { Qos::ExactlyOnce };
+        let expiry_s = (argument & 0x40 != 0).then_some(3);
+        let payload = [argument];
+        let message = Shared::new(Publication { topic, payload: &payload, qos, retain: false, expiry_s });
+        self.down(argument, Downlink::Message(Delivery { message: &message, qos, subscription: Token(0) }));
+    }
+
+    fn down(&mut self, argument: u8, down: Downlink<'_>) {
+        // The slot's tenant now: a key that is stale must be, and is tried too.
+        let slot = u32::from(argument & 7);
+        let tenant = self.machine.keys().find(|key| key.slot == slot);
+        let client = Token(tenant.unwrap_or(Key { slot, generation: 0 }).to_bits());
+        self.handle(Input::Down { client, down });
+    }
+
+    fn handle(&mut self, input: Input<'_>) {
+        let now = self.now();
+        let mut cx = Cx {
+            now,
+            rng: &mut self.rng,
+            out: &mut self.out,
+            bridge: &mut self.bridge,
+            owners: &self.owners,
+            gates: &self.gates,
+        };
+        let _here = self.machine.handle(&mut cx, input);
+        for (_, bytes) in self.out.iter() {
+            assert!(codec_mqttsn::decode(bytes).is_ok(), "sent what is no message: {bytes:02x?}");
+        }
+        self.out.clear();
+        self.turn();
+        let admitted = self.gates.get(ListenerId(0)).map_or(0, Gate::sessions);
+        assert_eq!(usize::try_from(admitted), Ok(self.machine.sessions()), "the gate counts other sessions");
+        assert!(admitted <= MAX_SESSIONS, "more sessions than may be");
+    }
+
+    /// What the link has to say is heard; what it would write is lost.
+    fn turn(&mut self) {
+        let now = self.now();
+        self.bridge.settle(now);
+        while self.bridge.take_notice().is_some() {}
+        if let Some(link) = self.bridge.link_mut(LinkId(0)) {
+            let length = link.pending().len();
+            link.written(length);
+        }
+    }
+
+    /// With time, every session ends, and nothing stays behind.
+    fn end(&mut self) {
+        for _ in 0..64 {
+            let Some(at) = self.machine.next_deadline() else { break };
+            self.now_ms = self.now_ms.max(at.0).saturating_add(200_000_000);
+            self.handle(Input::Timer);
+        }
+        self.machine.check();
+        for key in self.machine.keys() {
+            assert!(self.machine.lives_without_end(key), "a session that nothing will end");
+        }
+    }
+
+    const fn now(&self) -> Now {
+        Now { mono_ms: self.now_ms, wall_ms: self.now_ms }
+    }
+}
+
+fn peer(argument: u8) -> Peer {
+    let addr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1000 + u16::from(argument & 7));
+    Peer { listener: ListenerId(0), addr, local: None }
+}
+
+fn bridge() -> BridgeSettings {
+    let link = LinkSettings {
+        client_id: "fuzz".to_owned(),
+        username: String::new(),
+        password: Password::default(),
+        keepalive_s: 0,
+        max_inflight: 4,
+        max_packet_size: 1 << 20,
+        version: VersionChoice::V5OrOlder,
+        targets: 1,
+        will: None,
+        session_expiry_s: 0,
+        queue: QueueLimits { max_bytes: 4096, max_messages: 16 },
+    };
+    BridgeSettings { links: vec![link], listeners: Vec::new(), node: "fuzz".into(), status: None, seed: 7 }
+}

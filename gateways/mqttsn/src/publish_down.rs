@@ -1,0 +1,427 @@
+//! PUBLISH to devices (MQTT-SN 1.2 §6.10) and the REGISTER that may have to go before it.
+//!
+//! Each session has at most one publication of QoS 1 or 2 and one REGISTER unanswered; the rest waits in one queue.
+//! While the client is active, nothing in the queue could go at once: each message there waits for its topic id, or for
+//! the exchange in flight to end.
+
+use crate::base::{Base, Due};
+use crate::counts::Count;
+use crate::hold::{Held, HoldQueue, Way};
+use crate::session::{Next, Session};
+use crate::will::qos_down;
+use bridge_core::Qos;
+use bridge_core::downlink::Delivery;
+use bridge_core::machine::Cx;
+use bridge_core::peer::Peer;
+use bridge_core::publication::Publication;
+use bridge_core::slab::Key;
+use bridge_core::topic::TopicName;
+use bridge_core::wheel::TimerId;
+use codec_mqttsn as sn;
+use codec_mqttsn::{Message, MsgId, ReturnCode, Topic, TopicId};
+
+/// What is on its way to one device.
+#[derive(Debug, Default)]
+pub(crate) struct Down {
+    pub(crate) queue: HoldQueue,
+    in_flight: Option<InFlight>,
+    registering: Option<Registering>,
+    last_msg_id: u16,
+}
+
+/// A publication of QoS 1 or 2 that the device has not acknowledged.
+#[derive(Debug)]
+struct InFlight {
+    held: Held,
+    msg_id: MsgId,
+    stage: Stage,
+    tries: u8,
+    timer: Option<TimerId>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// PUBLISH was sent: PUBACK or PUBREC is due.
+    Published,
+    /// PUBREL was sent: PUBCOMP is due.
+    Released,
+}
+
+/// A REGISTER that the device has not acknowledged.
+#[derive(Debug)]
+struct Registering {
+    topic_id: TopicId,
+    msg_id: MsgId,
+    tries: u8,
+    timer: Option<TimerId>,
+}
+
+impl Down {
+    /// A msg id that is not in use. 0 is no id.
+    fn next_msg_id(&mut self) -> MsgId {
+        loop {
+            self.last_msg_id = self.last_msg_id.checked_add(1).unwrap_or(1);
+            let id = MsgId(self.last_msg_id);
+            let used = self.in_flight.as_ref().is_some_and(|f| f.msg_id == id)
+                || self.registering.as_ref().is_some_and(|r| r.msg_id == id);
+            if !used {
+                return id;
+            }
+        }
+    }
+
+    /// Disarms both timers: the client is not there.
+    pub(crate) fn rest(&mut self, base: &mut Base) {
+        let timers =
+            [self.in_flight.as_mut().and_then(|f| f.timer.take()), self.registering.take().and_then(|r| r.timer)];
+        for timer in timers.into_iter().flatten() {
+            base.wheel.cancel(timer);
+        }
+    }
+
+    /// True when no answer of the device is waited for.
+    pub(crate) const fn is_idle(&self) -> bool {
+        self.in_flight.is_none() && self.registering.is_none()
+    }
+
+    /// How many timers are armed: one for each exchange of a client that is there, else none.
+    ///
+    /// # Panics
+    /// When that is not so.
+    pub(crate) fn check(&self, base: &Base, active: bool) -> usize {
+        let timers = [self.in_flight.as_ref().map(|f| f.timer), self.registering.as_ref().map(|r| r.timer)];
+        timers.into_iter().flatten().fold(0, |count, timer| {
+            let armed = timer.is_some_and(|timer| base.wheel.is_armed(timer));
+            assert_eq!(armed, active, "an exchange without its timer, or a timer without its client");
+            count + usize::from(armed)
+        })
+    }
+}
+
+impl Session {
+    /// A message from the broker: sent, or held.
+    pub(crate) fn on_message(&mut self, base: &mut Base, cx: &mut Cx<'_>, key: Key, delivery: &Delivery<'_>) {
+        let view = delivery.message.view();
+        let Some(way) = self.way(base, view.topic) else {
+            base.counts.up(Count::NoTopicId);
+            return;
+        };
+        let goes = self.is_active() && self.is_told(way);
+        if goes && delivery.qos == Qos::AtMostOnce {
+            let message = publish(view, way, Qos::AtMostOnce, MsgId(0), false);
+            say_publish(base, cx, self.peer, &message);
+            return;
+        }
+        let held = Held { message: delivery.message.keep(cx.now), way, qos: delivery.qos, again: false };
+        if goes && self.down.in_flight.is_none() {
+            self.send_held(base, cx, key, held);
+            return;
+        }
+        base.dropped(self.down.queue.push(held, base.rules.hold));
+        if self.is_active() {
+            self.register_next(base, cx, key);
+        }
+    }
+
+    /// How a topic is named to this client. `None`: it would need an id, and there is none left.
+    fn way(&mut self, base: &Base, topic: TopicName<'_>) -> Option<Way> {
+        let own = self.registry.find(topic);
+        if let Some(id) = own.filter(|id| self.registry.is_known(*id)) {
+            return Some(Way::Normal(id));
+        }
+        if let Some(id) = base.rules.predefined.find(topic.as_str()) {
+            return Some(Way::Predefined(id));
+        }
+        if let (&[a, b], None) = (topic.as_str().as_bytes(), own) {
+            return Some(Way::Short([a, b]));
+        }
+        self.registry.give(topic, base.rules.max_topics).map(Way::Normal)
+    }
+
+    /// True when the client knows what the way means.
+    fn is_told(&self, way: Way) -> bool {
+        match way {
+            Way::Normal(id) => self.registry.is_known(id),
+            Way::Predefined(_) | Way::Short(_) => true,
+        }
+    }
+
+    /// True when something is held that could go: never while the client is active.
+    pub(crate) fn has_sendable(&self) -> bool {
+        let free = self.down.in_flight.is_none();
+        let waits = self.down.registering.is_none() && self.first_untold().is_some();
+        waits || self.down.queue.iter().any(|held| self.is_told(held.way) && (free || held.qos == Qos::AtMostOnce))
+    }
+
+    /// Sends all that may go, in order, and the REGISTER that the next of the rest waits for.
+    pub(crate) fn pump(&mut self, base: &mut Base, cx: &mut Cx<'_>, key: Key) {
+        if !self.is_active() || self.down.queue.is_empty() {
+            return;
+        }
+        let (registry, peer) = (&self.registry, self.peer);
+        self.down.queue.retain(|held| {
+            let told = match held.way {
+                Way::Normal(id) => registry.is_known(id),
+                Way::Predefined(_) | Way::Short(_) => true,
+            };
+            if held.qos != Qos::AtMostOnce || !told {
+                return true;
+            }
+            match held.message.view(cx.now) {
+                Some(view) => say_publish(base, cx, peer, &publish(&view, held.way, held.qos, MsgId(0), false)),
+                None => base.counts.up(Count::Expired),
+            }
+            false
+        });
+        self.send_next(base, cx, key);
+        self.register_next(base, cx, key);
+    }
+
+    /// Puts the next publication of QoS 1 or 2 in flight, if none is.
+    fn send_next(&mut self, base: &mut Base, cx: &mut Cx<'_>, key: Key) {
+        while self.down.in_flight.is_none() {
+            let registry = &self.registry;
+            let next = self.down.queue.take_first(|held| {
+                held.qos != Qos::AtMostOnce
+                    && match held.way {
+                        Way::Normal(id) => registry.is_known(id),
+                        Way::Predefined(_) | Way::Short(_) => true,
+                    }
+            });
+            let Some(held) = next else { return };
+            self.send_held(base, cx, key, held);
+        }
+    }
+
+    /// Puts one publication in flight, unless it has expired or is too large.
+    fn send_held(&mut self, base: &mut Base, cx: &mut Cx<'_>, key: Key, held: Held) {
+        let msg_id = self.down.next_msg_id();
+        let Some(view) = held.message.view(cx.now) else {
+            base.counts.up(Count::Expired);
+            return;
+        };
+        if !base.say(cx, self.peer, &publish(&view, held.way, held.qos, msg_id, false)) {
+            base.counts.up(Count::TooLarge);
+            return;
+        }
+        let timer = Some(base.retry(cx.now, key, Due::Publish));
+        self.down.in_flight = Some(InFlight { held, msg_id, stage: Stage::Published, tries: 0, timer });
+    }
+
+    /// Sends REGISTER for the first message that waits for one, if none is under way.
+    fn register_next(&mut self, base: &mut Base, cx: &mut Cx<'_>, key: Key) {
+        if self.down.registering.is_some() {
+            return;
+        }
+        while let Some(topic_id) = self.first_untold() {
+            let msg_id = self.down.next_msg_id();
+            if self.say_register(base, cx, topic_id, msg_id) {
+                let timer = Some(base.retry(cx.now, key, Due::Register));
+                self.down.registering = Some(Registering { topic_id, msg_id, tries: 0, timer });
+                return;
+            }
+            // A name that no REGISTER can hold.
+            let gone = self.down.queue.retain(|held| held.way != Way::Normal(topic_id));
+            base.counts.add(Count::TooLarge, gone as u64);
+        }
+    }
+
+    /// The topic id that the first message without one waits for.
+    fn first_untold(&self) -> Option<TopicId> {
+        self.down.queue.iter().find_map(|held| match held.way {
+            Way::Normal(id) if !self.registry.is_known(id) && !self.subscriptions.will_tell(id) => Some(id),
+            Way::Normal(_) | Way::Predefined(_) | Way::Short(_) => None,
+        })
+    }
+
+    fn say_register(&self, base: &Base, cx: &mut Cx<'_>, topic_id: TopicId, msg_id: MsgId) -> bool {
+        let Some(name) = self.registry.name(topic_id) else { return false };
+        let register = sn::Register { topic_id, msg_id, topic_name: name.as_str() };
+        base.say(cx, self.peer, &Message::Register(register))
+    }
+
+    /// REGACK.
+    pub(crate) fn on_regack(&mut self, base: &mut Base, cx: &mut Cx<'_>, key: Key, ack: sn::Ack) {
+        let Some(registering) = self.down.registering.take_if(|r| r.msg_id == ack.msg_id) else {
+            base.counts.up(Count::OutOfPlace);
+            return;
+        };
+        let topic_id = registering.topic_id;
+        if ack.code == ReturnCode::Congestion {
+            // The timer sends it again.
+            self.down.registering = Some(registering);
+            return;
+        }
+        if let Some(timer) = registering.timer {
+            base.wheel.cancel(timer);
+        }
+        if ack.code == ReturnCode::Accepted {
+            self.registry.set_known(topic_id, true);
+        } else {
+            let gone = self.down.queue.retain(|held| held.way != Way::Normal(topic_id));
+            base.counts.add(Count::RegisterRefused, gone as u64);
+        }
+        self.pump(base, cx, key);
+    }
+
+    /// PUBACK: the end of a QoS 1 exchange, or a refusal at any QoS.
+    pub(crate) fn on_puback(&mut self, base: &mut Base, cx: &mut Cx<'_>, key: Key, ack: sn::Ack) {
+        let mine = |f: &mut InFlight| f.msg_id == ack.msg_id && f.stage == Stage::Published;
+        let done = |f: &InFlight| ack.code != ReturnCode::Accepted || f.held.qos == Qos::AtLeastOnce;
+        let Some(flight) = self.down.in_flight.take_if(|f| mine(f) && done(f)) else {
+            // A refused publication of QoS 0 has left nothing behind to send again; its topic can be told anew.
+            if ack.code == ReturnCode::InvalidTopicId {
+                self.registry.set_known(ack.topic_id, false);
+                self.register_next(base, cx, key);
+            } else {
+                base.counts.up(Count::OutOfPlace);
+            }
+            return;
+        };
+        if ack.code == ReturnCode::Congestion {
+            // The timer sends it again.
+            self.down.in_flight = Some(flight);
+            return;
+        }
+        if let Some(timer) = flight.timer {
+            base.wheel.cancel(timer);
+        }
+        match ack.code {
+            ReturnCode::Accepted => {}
+            ReturnCode::InvalidTopicId if !flight.held.again => self.tell_again(base, cx, flight.held),
+            ReturnCode::InvalidTopicId | ReturnCode::NotSupported | ReturnCode::Congestion | ReturnCode::Other(_) => {
+                base.counts.up(Count::PublishRefused)
+            }
+        }
+        self.pump(base, cx, key);
+    }
+
+    /// The client does not know the id: the message waits, before all others, until it was told.
+    fn tell_again(&mut self, base: &Base, cx: &Cx<'_>, held: Held) {
+        let id = match held.way {
+            Way::Normal(id) => Some(id),
+            // What it should have known beforehand it does not: it gets an id of its own for the name.
+            Way::Predefined(_) | Way::Short(_) => {
+                let view = held.message.view(cx.now);
+                view.and_then(|view| self.registry.give(view.topic, base.rules.max_topics))
+            }
+        };
+        let Some(id) = id else {
+            base.counts.up(Count::NoTopicId);
+            return;
+        };
+        self.registry.set_known(id, false);
+        self.down.queue.push_front(Held { way: Way::Normal(id), again: true, ..held });
+    }
+
+    /// PUBREC: the first half of a QoS 2 exchange is over.
+    pub(crate) fn on_pubrec(&mut self, base: &mut Base, cx: &mut Cx<'_>, key: Key, msg_id: MsgId) {
+        if let Some(flight) = self.down.in_flight.as_mut().filter(|f| f.msg_id == msg_id) {
+            if flight.held.qos != Qos::ExactlyOnce {
+                base.counts.up(Count::OutOfPlace);
+                return;
+            }
+            if let Some(timer) = flight.timer.take() {
+                base.wheel.cancel(timer);
+            }
+            (flight.stage, flight.tries) = (Stage::Released, 0);
+            flight.timer = Some(base.retry(cx.now, key, Due::Publish));
+        } else {
+            base.counts.up(Count::OutOfPlace);
+        }
+        // Answered in any case: a device that repeats PUBREC of an old exchange must be able to end it.
+        base.say(cx, self.peer, &Message::Pubrel { msg_id });
+    }
+
+    /// PUBCOMP: the end of a QoS 2 exchange.
+    pub(crate) fn on_pubcomp(&mut self, base: &mut Base, cx: &mut Cx<'_>, key: Key, msg_id: MsgId) {
+        let ended = self.down.in_flight.take_if(|f| f.msg_id == msg_id && f.stage == Stage::Released);
+        let Some(flight) = ended else {
+            base.counts.up(Count::OutOfPlace);
+            return;
+        };
+        if let Some(timer) = flight.timer {
+            base.wheel.cancel(timer);
+        }
+        self.send_next(base, cx, key);
+    }
+
+    /// What is in flight was not acknowledged in time.
+    pub(crate) fn publish_again(&mut self, base: &mut Base, cx: &mut Cx<'_>, key: Key) -> Next {
+        let Some(flight) = self.down.in_flight.as_mut() else { return Next::Stay };
+        if flight.timer.is_some_and(|timer| base.wheel.is_armed(timer)) {
+            return Next::Stay;
+        }
+        if flight.tries >= base.rules.max_retries {
+            return Next::Lose;
+        }
+        flight.tries = flight.tries.saturating_add(1);
+        self.repeat_flight(base, cx, key);
+        Next::Stay
+    }
+
+    /// REGISTER was not acknowledged in time.
+    pub(crate) fn register_again(&mut self, base: &mut Base, cx: &mut Cx<'_>, key: Key) -> Next {
+        let Some(registering) = self.down.registering.as_mut() else { return Next::Stay };
+        if registering.timer.is_some_and(|timer| base.wheel.is_armed(timer)) {
+            return Next::Stay;
+        }
+        if registering.tries >= base.rules.max_retries {
+            return Next::Lose;
+        }
+        registering.tries = registering.tries.saturating_add(1);
+        registering.timer = Some(base.retry(cx.now, key, Due::Register));
+        let (topic_id, msg_id) = (registering.topic_id, registering.msg_id);
+        self.say_register(base, cx, topic_id, msg_id);
+        Next::Stay
+    }
+
+    /// Goes on after CONNACK: what was in flight first, then the queue.
+    pub(crate) fn resume(&mut self, base: &mut Base, cx: &mut Cx<'_>, key: Key) {
+        if let Some(flight) = self.down.in_flight.as_mut() {
+            flight.tries = 0;
+            self.repeat_flight(base, cx, key);
+        }
+        self.pump(base, cx, key);
+    }
+
+    /// Sends what is in flight once more. An expired PUBLISH is given up instead.
+    fn repeat_flight(&mut self, base: &mut Base, cx: &mut Cx<'_>, key: Key) {
+        let Some(flight) = self.down.in_flight.as_mut() else { return };
+        if let Some(timer) = flight.timer.take() {
+            base.wheel.cancel(timer);
+        }
+        let msg_id = flight.msg_id;
+        match flight.stage {
+            Stage::Released => {
+                base.say(cx, self.peer, &Message::Pubrel { msg_id });
+            }
+            Stage::Published => {
+                let Some(view) = flight.held.message.view(cx.now) else {
+                    base.counts.up(Count::Expired);
+                    self.down.in_flight = None;
+                    return self.send_next(base, cx, key);
+                };
+                let message = publish(&view, flight.held.way, flight.held.qos, msg_id, true);
+                say_publish(base, cx, self.peer, &message);
+            }
+        }
+        flight.timer = Some(base.retry(cx.now, key, Due::Publish));
+    }
+}
+
+fn publish<'a>(view: &Publication<'a>, way: Way, qos: Qos, msg_id: MsgId, dup: bool) -> Message<'a> {
+    let topic = match way {
+        Way::Normal(id) => Topic::Normal(id),
+        Way::Predefined(id) => Topic::Predefined(id),
+        Way::Short(octets) => Topic::Short(octets),
+    };
+    let (retain, payload) = (view.retain, view.payload);
+    Message::Publish(sn::Publish { dup, qos: qos_down(qos), retain, topic, msg_id, payload })
+}
+
+fn say_publish(base: &Base, cx: &mut Cx<'_>, to: Peer, message: &Message<'_>) {
+    if !base.say(cx, to, message) {
+        base.counts.up(Count::TooLarge);
+    }
+}

@@ -1,0 +1,226 @@
+//! SUBSCRIBE and UNSUBSCRIBE (MQTT-SN 1.2 §6.9).
+
+use crate::base::Base;
+use crate::counts::Count;
+use crate::predefined::Predefined;
+use crate::registry::Registry;
+use crate::session::Session;
+use crate::will::{qos_down, qos_up};
+use bridge_core::Qos;
+use bridge_core::machine::Cx;
+use bridge_core::topic::{TopicFilter, TopicName};
+use bridge_core::uplink::{Refusal, Taken, Token, Uplink};
+use codec_mqttsn as sn;
+use codec_mqttsn::{Filter, Message, MsgId, ReturnCode, TopicId};
+
+/// The subscriptions of one session.
+#[derive(Debug, Default)]
+pub(crate) struct Subscriptions {
+    list: Vec<Subscription>,
+    next: u32,
+}
+
+#[derive(Debug)]
+struct Subscription {
+    token: u32,
+    filter: Place,
+    /// SUBACK is owed.
+    pending: Option<Pending>,
+}
+
+/// Where a filter's text lies: most are topics that the registry or the configuration holds anyway.
+#[derive(Debug)]
+enum Place {
+    Registered(TopicId),
+    Predefined(TopicId),
+    Here(Box<str>),
+}
+
+/// What SUBACK will say.
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    msg_id: MsgId,
+    topic_id: TopicId,
+}
+
+/// Answers of SUBACK that need no broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Refused {
+    topic_id: TopicId,
+    code: ReturnCode,
+    why: Count,
+}
+
+const NO_ID: TopicId = TopicId(0);
+
+impl Subscriptions {
+    fn position(&self, text: &str, registry: &Registry, predefined: &Predefined) -> Option<usize> {
+        self.list.iter().position(|s| s.filter.text(registry, predefined) == Some(text))
+    }
+
+    /// True while a SUBACK that will tell this id has not gone.
+    pub(crate) fn will_tell(&self, id: TopicId) -> bool {
+        self.list.iter().any(|s| s.pending.is_some_and(|pending| pending.topic_id == id))
+    }
+
+    /// How many there are.
+    pub(crate) const fn len(&self) -> usize {
+        self.list.len()
+    }
+}
+
+impl Place {
+    fn text<'a>(&'a self, registry: &'a Registry, predefined: &'a Predefined) -> Option<&'a str> {
+        match self {
+            Self::Registered(id) => registry.name(*id).map(TopicName::as_str),
+            Self::Predefined(id) => predefined.name(*id).map(TopicName::as_str),
+            Self::Here(text) => Some(text),
+        }
+    }
+}
+
+impl Session {
+    /// SUBSCRIBE: the broker is asked; SUBACK follows, or goes at once when there is nothing to ask.
+    pub(crate) fn on_subscribe(&mut self, base: &Base, cx: &mut Cx<'_>, subscribe: &sn::Subscribe<'_>) {
+        if let Err(refused) = self.try_subscribe(base, cx, subscribe) {
+            base.counts.up(refused.why);
+            let Refused { topic_id, code, .. } = refused;
+            self.suback(base, cx, Qos::AtMostOnce, Pending { msg_id: subscribe.msg_id, topic_id }, code);
+        }
+    }
+
+    fn try_subscribe(&mut self, base: &Base, cx: &mut Cx<'_>, subscribe: &sn::Subscribe<'_>) -> Result<(), Refused> {
+        let refused = |code, why| Refused { topic_id: NO_ID, code, why };
+        let Some(qos) = qos_up(subscribe.qos) else {
+            return Err(refused(ReturnCode::NotSupported, Count::OutOfPlace));
+        };
+        let Some(client) = self.client else {
+            return Err(refused(ReturnCode::Congestion, Count::OutOfPlace));
+        };
+        let predefined = &base.rules.predefined;
+        let filter = read_filter(&subscribe.filter, predefined)?;
+        let known = self.subscriptions.position(filter.as_str(), &self.registry, predefined);
+        let (topic_id, place) = place(filter, &subscribe.filter, &mut self.registry, base)?;
+        let pending = Pending { msg_id: subscribe.msg_id, topic_id };
+        let entry = known.and_then(|place| self.subscriptions.list.get(place));
+        if entry.and_then(|s| s.pending).is_some_and(|earlier| earlier.msg_id == subscribe.msg_id) {
+            // A repetition while the broker is being asked: its answer will do for both.
+            base.counts.up(Count::Repeated);
+            return Ok(());
+        }
+        if entry.is_none() && self.subscriptions.list.len() >= usize::from(base.rules.max_topics) {
+            return Err(refused(ReturnCode::InvalidTopicId, Count::RegistryFull));
+        }
+        let token = entry.map_or(self.subscriptions.next, |s| s.token);
+        let uplink = Uplink::Subscribe { token: Token(u64::from(token)), filter, qos, retained: true };
+        match cx.bridge.up(cx.now, client, uplink) {
+            Taken::Done | Taken::Owed => {}
+            Taken::Full => return Err(refused(ReturnCode::Congestion, Count::Congested)),
+            Taken::Denied(why) => return Err(refused(code(why), Count::BrokerRefused)),
+        }
+        if let Some(entry) = known.and_then(|place| self.subscriptions.list.get_mut(place)) {
+            entry.pending = Some(pending);
+        } else {
+            self.subscriptions.next = self.subscriptions.next.wrapping_add(1);
+            if self.subscriptions.list.len() < 4 {
+                self.subscriptions.list.reserve_exact(1);
+            }
+            self.subscriptions.list.push(Subscription { token, filter: place, pending: Some(pending) });
+        }
+        Ok(())
+    }
+
+    /// The broker has answered.
+    pub(crate) fn on_subscribed(&mut self, base: &Base, cx: &mut Cx<'_>, token: Token, granted: Result<Qos, Refusal>) {
+        let list = &mut self.subscriptions.list;
+        let Some(position) = list.iter().position(|s| u64::from(s.token) == token.0) else { return };
+        let Some(entry) = list.get_mut(position) else { return };
+        let pending = entry.pending.take();
+        if granted.is_err() {
+            list.remove(position);
+        }
+        let (Some(pending), true) = (pending, self.is_active()) else { return };
+        match granted {
+            Ok(qos) => {
+                self.registry.set_known(pending.topic_id, true);
+                self.suback(base, cx, qos, pending, ReturnCode::Accepted);
+            }
+            Err(why) => {
+                base.counts.up(Count::BrokerRefused);
+                self.suback(base, cx, Qos::AtMostOnce, Pending { topic_id: NO_ID, ..pending }, code(why));
+            }
+        }
+    }
+
+    /// UNSUBSCRIBE: always answered.
+    pub(crate) fn on_unsubscribe(&mut self, base: &Base, cx: &mut Cx<'_>, unsubscribe: &sn::Unsubscribe<'_>) {
+        let predefined = &base.rules.predefined;
+        match read_filter(&unsubscribe.filter, predefined) {
+            Ok(filter) => {
+                let known = self.subscriptions.position(filter.as_str(), &self.registry, predefined);
+                if let (Some(place), Some(client)) = (known, self.client) {
+                    let Subscription { token, .. } = self.subscriptions.list.remove(place);
+                    let uplink = Uplink::Unsubscribe { token: Token(u64::from(token)), filter };
+                    if let Taken::Full | Taken::Denied(_) = cx.bridge.up(cx.now, client, uplink) {
+                        base.counts.up(Count::BrokerRefused);
+                    }
+                }
+            }
+            Err(refused) => base.counts.up(refused.why),
+        }
+        base.say(cx, self.peer, &Message::Unsuback { msg_id: unsubscribe.msg_id });
+    }
+
+    fn suback(&self, base: &Base, cx: &mut Cx<'_>, qos: Qos, pending: Pending, code: ReturnCode) {
+        let Pending { msg_id, topic_id } = pending;
+        base.say(cx, self.peer, &Message::Suback(sn::Suback { qos: qos_down(qos), topic_id, msg_id, code }));
+    }
+}
+
+/// The filter that a SUBSCRIBE or UNSUBSCRIBE is about.
+fn read_filter<'a>(filter: &'a Filter<'a>, predefined: &'a Predefined) -> Result<TopicFilter<'a>, Refused> {
+    let bad = Refused { topic_id: NO_ID, code: ReturnCode::NotSupported, why: Count::BadTopic };
+    let text = match filter {
+        Filter::Name(name) => name,
+        Filter::Short(octets) => std::str::from_utf8(octets).map_err(|_not_utf8| bad)?,
+        Filter::Predefined(id) => {
+            let unknown = Refused { topic_id: *id, code: ReturnCode::InvalidTopicId, why: Count::UnknownTopicId };
+            predefined.name(*id).ok_or(unknown)?.as_str()
+        }
+        Filter::Reserved(_) => return Err(bad),
+    };
+    TopicFilter::try_from(text).map_err(|_fault| bad)
+}
+
+/// The id that SUBACK tells, and where the filter's text is kept.
+fn place(
+    filter: TopicFilter<'_>,
+    asked: &Filter<'_>,
+    registry: &mut Registry,
+    base: &Base,
+) -> Result<(TopicId, Place), Refused> {
+    let full = Refused { topic_id: NO_ID, code: ReturnCode::InvalidTopicId, why: Count::RegistryFull };
+    match (asked, filter.as_name()) {
+        (Filter::Predefined(id), _) => Ok((*id, Place::Predefined(*id))),
+        (Filter::Name(_), Some(name)) => {
+            if let Some(id) = base.rules.predefined.find(name.as_str()) {
+                return Ok((id, Place::Predefined(id)));
+            }
+            let id = registry.give(name, base.rules.max_topics).ok_or(full)?;
+            Ok((id, Place::Registered(id)))
+        }
+        (Filter::Name(_) | Filter::Short(_) | Filter::Reserved(_), _) => {
+            Ok((NO_ID, Place::Here(filter.as_str().into())))
+        }
+    }
+}
+
+/// What a device is told when the bridge or the broker would not.
+pub(crate) const fn code(why: Refusal) -> ReturnCode {
+    match why {
+        Refusal::BrokerAway | Refusal::Limit => ReturnCode::Congestion,
+        Refusal::BadIdentity | Refusal::BadTopic | Refusal::TooLarge | Refusal::Broker(_) | Refusal::NoSuchClient => {
+            ReturnCode::NotSupported
+        }
+    }
+}
