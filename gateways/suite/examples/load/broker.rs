@@ -1,0 +1,182 @@
+//! The MQTT side: a small blocking client on the broker, as little of MQTT 3.1.1 as a run needs.
+//!
+//! 3.1.1, because there the broker bounds no publisher's QoS 1 window: the load is what is being measured.
+
+use crate::failure::Failure;
+use codec_mqtt::{
+    Connect, Delivery, Fault, Filters, Level, Packet, PacketId, PublishOut, Qos, Subscribe, Subscription, Version,
+    decode_from_server, peek,
+};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsFd as _;
+use std::time::Duration;
+
+const VERSION: Version = Version::V311;
+/// Octets of a packet that is still read.
+const MAX_PACKET: u32 = 1 << 20;
+/// Octets asked for in one read: a batch of some thousand messages.
+const READ: usize = 256 * 1024;
+/// The broker answers CONNECT and SUBSCRIBE and takes writes within this time, or the run has failed.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// One connection to the broker.
+#[derive(Debug)]
+pub(crate) struct Broker {
+    stream: TcpStream,
+    /// Received octets are those before `filled`.
+    buffer: Vec<u8>,
+    filled: usize,
+    batch: Vec<u8>,
+}
+
+/// What came from the broker.
+#[derive(Debug)]
+pub(crate) enum Incoming<'a> {
+    Publication {
+        payload: &'a [u8],
+    },
+    /// PUBACK.
+    Acknowledged,
+    Other,
+}
+
+impl Broker {
+    /// Connects with a clean session and no keep alive.
+    ///
+    /// # Errors
+    /// [`Failure::Broker`] if the broker is not there or refuses.
+    pub(crate) fn connect(address: SocketAddr, client_id: &str) -> Result<Self, Failure> {
+        let stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(failed)?;
+        stream.set_nodelay(true).map_err(failed)?;
+        stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
+        stream.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
+        let mut broker = Self { stream, buffer: vec![0; READ * 2], filled: 0, batch: Vec::with_capacity(READ) };
+        broker.push(&Packet::Connect(Connect::new(Level::V311, client_id, true, 0)))?;
+        broker.flush()?;
+        let reason = broker.await_packet(|packet| match packet {
+            Packet::Connack(connack) => Some(connack.reason),
+            _ => None,
+        })?;
+        if reason.is_error() { Err(Failure::Broker(format!("CONNECT refused: {reason:?}"))) } else { Ok(broker) }
+    }
+
+    /// Subscribes and waits for the answer.
+    ///
+    /// # Errors
+    /// [`Failure::Broker`] if it is refused or does not come.
+    pub(crate) fn subscribe(&mut self, filter: &str, qos: Qos) -> Result<(), Failure> {
+        let wanted = [Subscription::new(filter, qos)];
+        let filters = Filters::list(&wanted);
+        let subscribe = Subscribe { packet_id: PacketId::FIRST, properties: codec_mqtt::Properties::EMPTY, filters };
+        self.push(&Packet::Subscribe(subscribe))?;
+        self.flush()?;
+        let granted = self.await_packet(|packet| match packet {
+            Packet::Suback(suback) => Some(suback.codes.iter().all(|code| !code.is_error())),
+            _ => None,
+        })?;
+        if granted { Ok(()) } else { Err(Failure::Broker(format!("SUBSCRIBE to {filter} refused"))) }
+    }
+
+    /// Adds a publication to the batch.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] for a topic name or payload that MQTT cannot carry.
+    pub(crate) fn publish(&mut self, topic: &str, payload: &[u8], delivery: Delivery) -> Result<(), Failure> {
+        let publication = PublishOut { name: topic, payload, delivery, ..PublishOut::default() };
+        publication.encode(VERSION, &mut self.batch).map_err(|fault| Failure::Usage(format!("PUBLISH: {fault}")))
+    }
+
+    /// Writes the batch.
+    ///
+    /// # Errors
+    /// [`Failure::Broker`] if the broker closed or stopped reading.
+    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        self.stream.write_all(&self.batch).map_err(failed)?;
+        self.batch.clear();
+        Ok(())
+    }
+
+    /// Reads once, if something comes within `milliseconds`, and gives each whole packet to `hear`. True if something came.
+    ///
+    /// # Errors
+    /// [`Failure::Broker`] if the broker closed or sent what is not MQTT.
+    pub(crate) fn receive(&mut self, milliseconds: u16, hear: impl FnMut(&Incoming<'_>)) -> Result<bool, Failure> {
+        let mut descriptors = [PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut descriptors, PollTimeout::from(milliseconds)) {
+            Ok(0) | Err(nix::errno::Errno::EINTR) => return Ok(false),
+            Ok(_) => {}
+            Err(errno) => return Err(Failure::Io("poll", errno.into())),
+        }
+        self.fill()?;
+        let mut hear = hear;
+        self.drain(|packet| hear(&incoming(packet)))?;
+        Ok(true)
+    }
+
+    fn push(&mut self, packet: &Packet<'_>) -> Result<(), Failure> {
+        packet.encode(VERSION, &mut self.batch).map_err(|fault| Failure::Usage(format!("MQTT packet: {fault}")))
+    }
+
+    fn await_packet<T>(&mut self, pick: impl Fn(&Packet<'_>) -> Option<T>) -> Result<T, Failure> {
+        loop {
+            self.fill()?;
+            let mut picked = None;
+            self.drain(|packet| picked = picked.take().or_else(|| pick(packet)))?;
+            if let Some(picked) = picked {
+                return Ok(picked);
+            }
+        }
+    }
+
+    fn fill(&mut self) -> Result<(), Failure> {
+        let free = self.buffer.get_mut(self.filled..).unwrap_or_default();
+        match self.stream.read(free) {
+            Ok(0) => Err(Failure::Broker("closed the connection".into())),
+            Ok(octets) => {
+                self.filled += octets;
+                Ok(())
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    fn drain(&mut self, mut hear: impl FnMut(&Packet<'_>)) -> Result<(), Failure> {
+        let mut rest = self.buffer.get(..self.filled).unwrap_or_default();
+        while let Some((packet, after)) = codec_mqtt::split(rest, MAX_PACKET).map_err(not_mqtt)? {
+            hear(&decode_from_server(packet, VERSION).map_err(not_mqtt)?);
+            rest = after;
+        }
+        let (start, left) = (self.filled - rest.len(), rest.len());
+        let wanted = peek(rest, MAX_PACKET).map_err(not_mqtt)?.unwrap_or(0);
+        self.buffer.copy_within(start..self.filled, 0);
+        self.filled = left;
+        // A packet larger than the buffer must not end as a read of nothing.
+        if wanted > self.buffer.len() {
+            self.buffer.resize(wanted, 0);
+        }
+        Ok(())
+    }
+}
+
+fn incoming<'a>(packet: &Packet<'a>) -> Incoming<'a> {
+    match packet {
+        Packet::Publish(publish) => Incoming::Publication { payload: publish.payload },
+        Packet::Puback(_) => Incoming::Acknowledged,
+        _ => Incoming::Other,
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` gives it")]
+fn failed(error: std::io::Error) -> Failure {
+    Failure::Broker(error.to_string())
+}
+
+fn not_mqtt(fault: Fault) -> Failure {
+    Failure::Broker(format!("not MQTT: {fault}"))
+}

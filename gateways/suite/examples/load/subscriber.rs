@@ -1,0 +1,76 @@
+//! The uplink's other end: a thread that reads the broker and counts.
+
+use crate::broker::{Broker, Incoming};
+use crate::failure::Failure;
+use crate::rig::Clock;
+use crate::tally::Tally;
+use codec_mqtt::Qos;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+/// Milliseconds in which the thread notices that it is to end.
+const NOTICE: u16 = 50;
+
+#[derive(Debug)]
+pub(crate) struct Subscriber {
+    thread: JoinHandle<Result<Tally, Failure>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    arrived: AtomicU64,
+    stop: AtomicBool,
+}
+
+impl Subscriber {
+    /// Subscribes to `filter` at QoS 0, which the broker neither queues nor bounds, and counts into `tally` from then on.
+    ///
+    /// # Errors
+    /// [`Failure::Broker`] if the broker does not take the subscription.
+    pub(crate) fn start(
+        broker: SocketAddr,
+        client_id: &str,
+        filter: &str,
+        mut tally: Tally,
+        clock: Clock,
+    ) -> Result<Self, Failure> {
+        let mut broker = Broker::connect(broker, client_id)?;
+        broker.subscribe(filter, Qos::AtMostOnce)?;
+        let shared = Arc::new(Shared::default());
+        let other = Arc::clone(&shared);
+        let thread = std::thread::spawn(move || {
+            while !other.stop.load(Ordering::Relaxed) {
+                broker.receive(NOTICE, |incoming| {
+                    if let Incoming::Publication { payload } = incoming {
+                        tally.arrive(payload, None, clock.now());
+                    }
+                })?;
+                other.arrived.store(tally.arrived, Ordering::Relaxed);
+            }
+            Ok(tally)
+        });
+        Ok(Self { thread, shared })
+    }
+
+    /// Messages that have arrived so far.
+    pub(crate) fn arrived(&self) -> u64 {
+        self.shared.arrived.load(Ordering::Relaxed)
+    }
+
+    /// It lost its connection.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Ends the thread: all it counted.
+    ///
+    /// # Errors
+    /// [`Failure::Broker`] if the broker cut it off before.
+    pub(crate) fn finish(self) -> Result<Tally, Failure> {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap_or_else(|_| Err(Failure::Broker("the subscriber panicked".into())))
+    }
+}
