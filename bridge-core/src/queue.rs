@@ -79,9 +79,6 @@ impl<T> Queue<T> {
         if stays > self.limits.max_bytes || self.lasting.waiting.len() >= self.limits.max_messages {
             return Err(NoRoom::Full(message, concerns));
         }
-        if message.qos == Qos::AtMostOnce && self.fleeting.waiting.is_empty() && !self.fits(bytes) {
-            return Err(NoRoom::Full(message, concerns));
-        }
         let mut thrown_away = 0;
         while !self.fits(bytes) && self.fleeting.pop().is_some() {
             thrown_away += 1;
@@ -162,3 +159,6 @@ impl<T> Line<T> {
 
 /// Places of an empty line that are kept for the next messages.
 const KEPT_PLACES: usize = 1024;
+
+#[cfg(test)]
+mod tests;

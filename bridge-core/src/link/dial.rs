@@ -86,13 +86,15 @@ impl Dial {
     pub(super) fn accepted(&mut self) {
         self.home = Some((self.target, self.version()));
         if let Some(target) = self.targets.get_mut(self.target) {
-            target.silent = 0;
+            // It knows the protocol: a close before CONNACK says nothing about that any more.
+            (target.silent, target.sure) = (0, true);
         }
     }
 
     /// Decides how to go on after an end.
     ///
-    /// A failure moves on to the next broker. A connection that had proved stable does not: our session is where it was.
+    /// A failure moves on to the next broker. A connection that had proved stable does not, since our session is where it
+    /// was, nor does a broker that is to be asked again in its own protocol.
     pub(super) fn ended(&mut self, now: Now, end: End) -> Wait {
         let stable = matches!(end, End::Lost { since, .. } if since.after_ms(STABLE_MS).is_due(now));
         if stable {
@@ -105,8 +107,8 @@ impl Dial {
         if self.thrown_out >= CONFLICT_AFTER {
             return Wait { until: now.after_ms(LONGEST_WAIT_MS), conflict: true };
         }
-        self.learn_version(end);
-        if !stable {
+        let relearned = self.learn_version(end);
+        if !stable && !relearned {
             self.target = (self.target + 1) % self.targets.len().max(1);
         }
         self.failures = self.failures.saturating_add(1);
@@ -114,9 +116,10 @@ impl Dial {
     }
 
     /// A broker that knows only 3.1.1 says so, or closes at the sight of an MQTT 5 CONNECT. The latter is a guess: it is
-    /// taken back when 3.1.1 fares no better.
-    fn learn_version(&mut self, end: End) {
-        let Some(target) = self.targets.get_mut(self.target) else { return };
+    /// taken back when 3.1.1 fares no better. True if another protocol is spoken from now on.
+    fn learn_version(&mut self, end: End) -> bool {
+        let Some(target) = self.targets.get_mut(self.target) else { return false };
+        let before = target.version;
         match end {
             End::Refused { version: true } if target.version == Version::V5 => {
                 (target.version, target.sure, target.silent) = (Version::V311, true, 0);
@@ -133,6 +136,7 @@ impl Dial {
             }
             End::Unanswered { .. } | End::Refused { .. } | End::Lost { .. } => target.silent = 0,
         }
+        target.version != before
     }
 
     /// The upper half of 200 ms doubled with each failure up to 30 s; spread, so that links do not come back together.
@@ -149,3 +153,6 @@ const LONGEST_WAIT_MS: u64 = 30_000;
 const STABLE_MS: u64 = 5_000;
 const CONFLICT_AFTER: u32 = 3;
 const SILENT_CLOSES: u8 = 2;
+
+#[cfg(test)]
+mod tests;

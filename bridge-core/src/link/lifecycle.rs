@@ -1,7 +1,7 @@
 //! From the wish for a connection to its end.
 
 use super::dial::{End, Wait};
-use super::{Broker, Closed, Link, LinkCount, LinkEvent, RECEIVE_MAXIMUM};
+use super::{Broker, Closed, Link, LinkCount, LinkEvent, LinkSettings, RECEIVE_MAXIMUM};
 use crate::time::{Deadline, Now, earliest};
 use codec_mqtt::{
     Connack, Connect, Disconnect, Level, MAX_REMAINING, Packet, Properties, Property, Qos, ReasonCode, Version, Will,
@@ -122,7 +122,7 @@ impl Link {
         self.epoch = self.epoch.wrapping_add(1);
         self.attempt = Attempt::default();
         self.batch.clear();
-        self.broker = Broker::before_connack(self.dial.version(), self.settings.keepalive_s);
+        self.broker = Broker::before_connack(self.dial.version(), &self.settings);
         let washing = self.broker.version == Version::V311 && !self.resumes() && self.settings.session_expiry_s > 0;
         self.phase = Phase::Greeting { until: now.after_ms(CONNACK_WITHIN_MS), washing };
         if !self.send_connect(washing) {
@@ -380,14 +380,14 @@ impl Attempt {
 }
 
 impl Broker {
-    const fn before_connack(version: Version, keepalive_s: u16) -> Self {
+    pub(super) fn before_connack(version: Version, settings: &LinkSettings) -> Self {
         Self {
             version,
             max_qos: Qos::ExactlyOnce,
             retains: true,
-            max_packet_size: MAX_REMAINING,
-            identifiers: matches!(version, Version::V5),
-            keepalive_s,
+            max_packet_size: usize::try_from(settings.max_packet_size).unwrap_or(MAX_REMAINING),
+            identifiers: version == Version::V5,
+            keepalive_s: settings.keepalive_s,
         }
     }
 
@@ -397,7 +397,7 @@ impl Broker {
         self.keepalive_s = connack.server_keep_alive().unwrap_or(self.keepalive_s);
         self.identifiers = self.version == Version::V5 && connack.subscription_identifier_available().unwrap_or(true);
         if let Some(octets) = connack.maximum_packet_size() {
-            self.max_packet_size = usize::try_from(octets).unwrap_or(MAX_REMAINING);
+            self.max_packet_size = self.max_packet_size.min(usize::try_from(octets).unwrap_or(MAX_REMAINING));
         }
     }
 }

@@ -140,14 +140,7 @@ impl Link {
     pub fn new(settings: LinkSettings, rng_seed: u64) -> Self {
         let most = settings.max_inflight.clamp(1, MAX_IN_FLIGHT);
         let dial = Dial::new(settings.version, settings.targets, Rng::seeded(rng_seed).next_u64());
-        let broker = Broker {
-            version: dial.version(),
-            max_qos: Qos::ExactlyOnce,
-            retains: true,
-            max_packet_size: codec_mqtt::MAX_REMAINING,
-            identifiers: true,
-            keepalive_s: settings.keepalive_s,
-        };
+        let broker = Broker::before_connack(dial.version(), &settings);
         Self {
             queue: Queue::new(settings.queue),
             settings,
@@ -263,3 +256,6 @@ const HIGH_WATER: usize = 256 * 1024;
 const LOW_WATER: usize = 64 * 1024;
 /// QoS 1 and 2 messages that the broker may have in flight to us, as we announce it.
 const RECEIVE_MAXIMUM: u16 = 1024;
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,7 @@ pub struct LinkSettings {
     pub keepalive_s: u16,
     /// Publications of QoS 1 and 2 in flight, 1 to 64,000; the broker's Receive Maximum may lower it.
     pub max_inflight: u16,
-    /// Largest packet, in octets, that is taken, and announced as such.
+    /// Largest packet, in octets, that is sent or taken; the broker may lower it for what is sent.
     pub max_packet_size: u32,
     /// The protocol to speak.
     pub version: VersionChoice,
