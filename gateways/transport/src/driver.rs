@@ -6,6 +6,8 @@
 
 mod counts;
 mod line;
+#[cfg(test)]
+mod tests;
 
 use crate::broker::Target;
 use crate::clock::Clock;

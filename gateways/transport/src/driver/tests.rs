@@ -1,0 +1,136 @@
+//! A driver on real loopback sockets, with a machine that sends back what it gets.
+
+use super::*;
+use crate::udp;
+use bridge_core::bridge::BridgeSettings;
+use bridge_core::gate::Gates;
+use bridge_core::machine::{Cx, Handled, Input, Machine};
+use bridge_core::owners::{Directory, Owner};
+use bridge_core::peer::{GatewayId, ShardId};
+use shard::ShardSettings;
+use std::net::{SocketAddr, UdpSocket};
+use std::thread::JoinHandle;
+
+/// `+NAME` lives on the shard that hears it first; everything comes back with that shard's number in front.
+struct Echo(u8);
+
+impl Machine for Echo {
+    fn handle(&mut self, cx: &mut Cx<'_>, input: Input<'_>) -> Handled {
+        let Input::Datagram { peer, bytes } = input else { return Handled::Here };
+        if bytes.starts_with(b"+")
+            && let Owner::Elsewhere(shard) = cx.owners.claim(GatewayId(0), &String::from_utf8_lossy(bytes))
+        {
+            return Handled::Elsewhere(shard);
+        }
+        cx.out.datagram(peer, |out| {
+            out.push(self.0);
+            out.extend_from_slice(bytes);
+        });
+        Handled::Here
+    }
+
+    fn next_deadline(&self) -> Option<Deadline> {
+        None
+    }
+
+    fn sessions(&self) -> usize {
+        0
+    }
+}
+
+struct Node {
+    addr: SocketAddr,
+    commands: Vec<mpsc::Sender<Command>>,
+    threads: Vec<JoinHandle<io::Result<()>>>,
+}
+
+fn node(workers: u8) -> Node {
+    let sockets = udp::bind("127.0.0.1:0".parse().unwrap(), usize::from(workers), 1 << 20).unwrap();
+    let addr = sockets[0].local_addr();
+    let directory = Arc::new(Directory::default());
+    let (shards, inboxes): (Vec<_>, Vec<_>) = (0..workers).map(|_| mpsc::channel(FORWARD_QUEUE)).unzip();
+    let (mut commands, mut threads) = (Vec::new(), Vec::new());
+    for ((number, inbox), socket) in (0..).zip(inboxes).zip(sockets) {
+        let (send, receive) = mpsc::channel(4);
+        commands.push(send);
+        let (directory, shards) = (Arc::clone(&directory), shards.clone());
+        threads.push(std::thread::spawn(move || {
+            let bridge =
+                BridgeSettings { links: Vec::new(), listeners: Vec::new(), node: "n".into(), status: None, seed: 1 };
+            let settings = ShardSettings {
+                id: ShardId(number),
+                bridge,
+                listeners: vec![GatewayId(0)],
+                gates: Gates::default(),
+                directory,
+                max_routes: 100,
+                seed: 1,
+            };
+            let shard = Shard::new(settings, vec![Box::new(Echo(number))]);
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(async {
+                let settings = DriverSettings {
+                    sockets: vec![(ListenerId(0), socket)],
+                    targets: Arc::new([]),
+                    connect_timeout: Duration::from_secs(1),
+                    commands: receive,
+                    inbox,
+                    shards,
+                };
+                Driver::new(Clock::start(), shard, settings)?.run().await
+            })
+        }));
+    }
+    Node { addr, commands, threads }
+}
+
+impl Node {
+    fn stop(self) {
+        for commands in &self.commands {
+            commands.blocking_send(Command::Drain(Duration::from_secs(5))).unwrap();
+        }
+        for thread in self.threads {
+            thread.join().unwrap().unwrap();
+        }
+    }
+}
+
+fn device(node: &Node) -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    socket.connect(node.addr).unwrap();
+    socket
+}
+
+fn ask(device: &UdpSocket, bytes: &[u8]) -> Vec<u8> {
+    device.send(bytes).unwrap();
+    let mut answer = [0; 64];
+    let length = device.recv(&mut answer).expect("an answer within 5 s");
+    answer[..length].to_vec()
+}
+
+#[test]
+fn datagrams_go_round_and_a_drain_ends_it() {
+    let node = node(1);
+    let device = device(&node);
+    assert_eq!(ask(&device, b"hello"), b"\0hello");
+    let (send, receive) = oneshot::channel();
+    node.commands[0].blocking_send(Command::Report(send)).unwrap();
+    let report = receive.blocking_recv().unwrap();
+    assert_eq!((report.reachable, report.links), (false, vec![]));
+    node.stop();
+}
+
+#[test]
+fn a_client_is_served_by_its_own_shard_whichever_socket_hears_it() {
+    let node = node(2);
+    // The kernel spreads the devices over the sockets; of so many, some meet either.
+    let devices: Vec<UdpSocket> = (0..32).map(|_| device(&node)).collect();
+    let heard_by: Vec<u8> = devices.iter().map(|device| ask(device, b"who")[0]).collect();
+    assert!(heard_by.contains(&0) && heard_by.contains(&1), "{heard_by:?}");
+    let owner = ask(&devices[0], b"+lamp")[0];
+    for device in &devices {
+        assert_eq!(ask(device, b"+lamp")[0], owner, "the answer comes from the owner, through the same port");
+    }
+    node.stop();
+}
