@@ -24,6 +24,7 @@
 mod batch;
 mod counts;
 mod dial;
+mod greeting;
 mod inbound;
 mod lifecycle;
 mod requests;

@@ -121,3 +121,17 @@ impl Requests {
 pub(super) const MAX_OUTSTANDING: u16 = 1024;
 /// Requests that wait for one of those to be answered, or for the broker.
 const MAX_WAITING: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_wait_is_bounded() {
+        let request = || Request { filter: "a".into(), ask: Ask::Unsubscribe };
+        let mut requests = Requests::new(8);
+        assert!((0..MAX_WAITING).all(|_| requests.ask(request())));
+        assert!(!requests.ask(request()));
+        assert!(requests.next().is_some() && requests.ask(request()), "one has left");
+    }
+}

@@ -92,12 +92,17 @@ impl Bench {
         self.out().pop().unwrap()
     }
 
-    /// Opens, and lets the broker accept.
+    /// Opens, lets the broker accept, and sets the queue in motion.
     fn connect(&mut self, session_present: bool, properties: &[Property<'_>]) {
+        self.greet(session_present, properties);
+        self.link.timer(self.now);
+    }
+
+    /// Opens, and lets the broker accept.
+    fn greet(&mut self, session_present: bool, properties: &[Property<'_>]) {
         self.open();
         self.hear(&accept(session_present, properties));
         assert!(self.link.phase.is_online(), "{:?}", self.link);
-        self.link.timer(self.now);
     }
 
     fn close(&mut self, why: Closed) {
@@ -196,7 +201,8 @@ fn text(packet: &Packet<'_>) -> String {
     match packet {
         Packet::Connect(connect) => {
             let version = if connect.level == codec_mqtt::Level::V5 { "5" } else { "3.1.1" };
-            format!("CONNECT {version} {}", if connect.clean_start { "clean" } else { "resume" })
+            let start = if connect.clean_start { "clean" } else { "resume" };
+            format!("CONNECT {version} {start}{}", if connect.will.is_some() { " will" } else { "" })
         }
         Packet::Publish(publish) => {
             let payload = std::str::from_utf8(publish.payload).unwrap();

@@ -10,8 +10,10 @@ enum Step {
     Publish {
         qos: u8,
     },
-    /// The broker takes what was written.
-    Read,
+    /// This many packets are written, and the broker takes them.
+    Read {
+        packets: usize,
+    },
     /// It answers the n-th of what it has not answered yet.
     Answer {
         n: usize,
@@ -22,7 +24,7 @@ enum Step {
     },
     /// The connection breaks; what was not read is lost.
     Break,
-    /// The next connection is made.
+    /// The next connection is made. The queue moves when time passes.
     Connect {
         session_lost: bool,
         receive_maximum: u16,
@@ -35,14 +37,14 @@ enum Step {
 fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (0_u8..3).prop_map(|qos| Step::Publish { qos }),
-        5 => Just(Step::Read),
+        5 => (1_usize..6).prop_map(|packets| Step::Read { packets }),
         5 => (0_usize..8).prop_map(|n| Step::Answer { n }),
         1 => (0_usize..8).prop_map(|n| Step::Refuse { n }),
         1 => Just(Step::Break),
         2 => (any::<bool>(), 1_u16..6).prop_map(|(session_lost, receive_maximum)| {
             Step::Connect { session_lost, receive_maximum }
         }),
-        1 => (0_u64..40_000).prop_map(|ms| Step::Pass { ms }),
+        3 => prop_oneof![Just(0), 0_u64..40_000].prop_map(|ms| Step::Pass { ms }),
     ]
 }
 
@@ -95,7 +97,7 @@ impl World {
     fn apply(&mut self, step: &Step) {
         match *step {
             Step::Publish { qos } => self.publish(qos),
-            Step::Read => self.read(),
+            Step::Read { packets } => self.read(packets),
             Step::Answer { n } => self.answer(n, false),
             Step::Refuse { n } => self.answer(n, true),
             Step::Break => {
@@ -136,17 +138,15 @@ impl World {
         }
         self.had_session = true;
         self.model.receive_maximum = usize::from(receive_maximum);
-        self.bench.connect(session_present, &[Property::ReceiveMaximum(receive_maximum)]);
+        self.bench.greet(session_present, &[Property::ReceiveMaximum(receive_maximum)]);
     }
 
-    /// The broker takes in what was written so far.
-    fn read(&mut self) {
-        let octets = self.bench.link.pending().to_vec();
-        self.bench.link.written(octets.len());
-        let mut rest = &octets[..];
-        while let Some(length) = peek(rest, u32::MAX).unwrap() {
-            let (packet, after) = rest.split_at(length);
-            rest = after;
+    fn read(&mut self, packets: usize) {
+        for _ in 0..packets {
+            let octets = self.bench.link.pending().to_vec();
+            let Some(length) = peek(&octets, u32::MAX).unwrap() else { return };
+            let packet = &octets[..length];
+            self.bench.link.written(length);
             match codec_mqtt::decode(packet, Version::V5).unwrap() {
                 Packet::Publish(publish) => self.on_publish(&publish),
                 Packet::Pubrel(ack) => {
@@ -237,7 +237,8 @@ impl World {
     fn finish(&mut self) {
         for _ in 0..200 {
             self.apply(&Step::Connect { session_lost: false, receive_maximum: 3 });
-            self.apply(&Step::Read);
+            self.apply(&Step::Pass { ms: 0 });
+            self.apply(&Step::Read { packets: 100 });
             self.apply(&Step::Answer { n: 0 });
         }
         assert_eq!(self.owed, BTreeMap::new(), "never settled");

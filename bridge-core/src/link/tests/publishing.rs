@@ -106,10 +106,10 @@ fn above_the_high_water_mark_publications_wait_and_keep_their_order() {
     }
     assert_eq!(bench.link.queue.len(), 2, "the first two are in the batch");
     bench.link.written(2 * HIGH_WATER - LOW_WATER - 300);
-    assert_eq!(bench.link.queue.len(), 2, "not before the low-water mark");
+    bench.say(5, "c", 0);
+    assert_eq!(bench.link.queue.len(), 3, "not before the low-water mark, and behind those that wait");
     bench.link.written(1000);
     assert_eq!(bench.link.queue.len(), 0);
-    bench.say(5, "c", 0);
     let out = bench.link.pending().to_vec();
     bench.link.written(out.len());
     let tail = read(&out[out.len() - 21..], Version::V5);
@@ -139,6 +139,20 @@ fn the_queue_moves_only_after_up_was_heard() {
     assert!(bench.link.next_deadline().unwrap().is_due(bench.now));
     bench.link.timer(bench.now);
     assert_eq!(bench.out(), ["SUBSCRIBE f Some(1) qos0 rh0", "a qos1 #1"]);
+}
+
+#[test]
+fn nothing_overtakes_what_is_yet_to_move_after_up() {
+    let mut bench = Bench::online(settings());
+    bench.say(1, "a", 1);
+    bench.close(Closed::Broken);
+    bench.wait();
+    bench.open();
+    bench.hear(&accept(true, &[]));
+    bench.say(2, "b", 1);
+    assert_eq!(bench.out(), [""; 0], "\"a\" goes first");
+    bench.link.timer(bench.now);
+    assert_eq!(bench.out(), ["a qos1 #1 dup", "b qos1 #2"]);
 }
 
 #[test]

@@ -144,18 +144,19 @@ fn without_session_expiry_every_connection_starts_clean() {
 
 #[test]
 fn in_3_1_1_a_clean_start_is_a_connection_of_its_own() {
-    let mut bench = Bench::new(LinkSettings { version: VersionChoice::V311, ..settings() });
+    let will = Farewell { topic: "s".into(), payload: vec![], retain: true, qos: Qos::AtLeastOnce };
+    let mut bench = Bench::new(LinkSettings { version: VersionChoice::V311, will: Some(will), ..settings() });
     assert_eq!(bench.open(), "CONNECT 3.1.1 clean");
     bench.hear(&accept(false, &[]));
     assert_eq!((bench.out(), bench.events()), (vec!["DISCONNECT".into()], vec![]));
     assert_eq!(bench.link.wish(), Wish::Close);
     bench.close(Closed::Orderly);
-    assert_eq!(bench.open(), "CONNECT 3.1.1 resume", "at once");
+    assert_eq!(bench.open(), "CONNECT 3.1.1 resume will", "at once");
     bench.hear(&accept(false, &[]));
     assert_eq!(bench.events(), [LinkEvent::Up { session_present: false }]);
     bench.close(Closed::Broken);
     bench.wait();
-    assert_eq!(bench.open(), "CONNECT 3.1.1 resume");
+    assert_eq!(bench.open(), "CONNECT 3.1.1 resume will");
     bench.hear(&accept(true, &[]));
     assert_eq!(bench.events(), [LinkEvent::Down, LinkEvent::Up { session_present: true }]);
     assert_eq!(bench.count(LinkCount::Failures), 1);
