@@ -1,0 +1,18 @@
+//! The machine on a real shard and link, with scripted devices and a model broker, in virtual time.
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a broken expectation must stop the test there"
+)]
+
+mod connecting;
+mod corpus;
+mod downlink;
+mod lifetimes;
+mod random;
+mod subscribing;
+mod uplink;
+mod wills;
+mod world;

@@ -1,0 +1,128 @@
+//! SUBSCRIBE and UNSUBSCRIBE.
+
+use crate::world::{Qos, Setup, World, hex};
+use codec_mqtt::ReasonCode;
+use codec_mqttsn::Qos as SnQos;
+use mqttsn::MqttsnConfig;
+use support::broker::{Message, Options};
+
+const NOTHING: [&str; 0] = [];
+
+#[test]
+#[rustfmt::skip]
+fn subscribe_answers_each_filter_with_its_id_and_code() {
+    let mut world = World::default();
+    world.connect(1, "dev", true);
+    let table = [
+        ("a plain name, QoS 0",       "0812000001612f62",            "0813000401000100"),
+        ("another, QoS 1",            "0812200002612f63",            "0813200402000200"),
+        ("the first again, QoS 2",    "0812400003612f62",            "0813400401000300"),
+        ("a wildcard",                "0812200004612f23",            "0813200000000400"),
+        ("a short name",              "07122200056162",              "0813200000000500"),
+        ("a short wildcard",          "07122200062f2b",              "0813200000000600"),
+        ("a predefined id",           "07122100070007",              "0813200007000700"),
+        ("a predefined name",         "0c12200008 7072652f6f6e65",   "0813200001000800"),
+        ("an unknown predefined id",  "07122100090099",              "0813000099000902"),
+        ("a dynamic id",              "071221000a0401",              "0813000401000a02"),
+        ("the reserved type",         "071223000b6162",              "0813000000000b03"),
+        ("QoS -1",                    "081260000c612f62",            "0813000000000c03"),
+        ("no filter",                 "081220000d612362",            "0813000000000d03"),
+        ("what MQTT cannot carry",    "081220000e610062",            "0813000000000e03"),
+        ("short, no UTF-8",           "071222000fffff",              "0813000000000f03"),
+    ];
+    for (name, subscribe, suback) in table {
+        assert_eq!(world.ask(1, &subscribe.replace(' ', "")), [suback], "{name}");
+    }
+    assert_eq!(world.filters(), ["/+", "a/#", "a/b", "a/c", "ab", "pre/one", "pre/seven"]);
+}
+
+#[test]
+fn a_shared_filter_has_no_id() {
+    let mut world = World::default();
+    world.connect(1, "dev", true);
+    assert_eq!(world.subscribe(1, "$share/g/a", SnQos::AtLeastOnce), ["0813200000020200"]);
+}
+
+#[test]
+fn the_flags_of_suback_carry_the_granted_qos() {
+    let options = Options { maximum_qos: Qos::AtLeastOnce, ..Options::default() };
+    let mut world = World::new(Setup { options, ..Setup::default() });
+    world.connect(1, "dev", true);
+    assert_eq!(world.subscribe(1, "t/a", SnQos::ExactlyOnce), ["0813200401020200"]);
+}
+
+#[test]
+fn a_full_table_is_2_for_names_and_for_subscriptions() {
+    let config = MqttsnConfig { max_topics: 2, ..MqttsnConfig::default() };
+    let mut world = World::new(Setup { config, ..Setup::default() });
+    world.connect(1, "dev", true);
+    assert_eq!((world.register(1, "r/1"), world.register(1, "r/2")), (1025, 1026));
+    assert_eq!(world.subscribe(1, "r/3", SnQos::AtMostOnce), ["0813000000020202"]);
+    assert_eq!(world.subscribe(1, "r/2", SnQos::AtMostOnce), ["0813000402020200"], "a known name");
+    assert_eq!(world.subscribe(1, "a/#", SnQos::AtMostOnce), ["0813000000020200"]);
+    assert_eq!(world.subscribe(1, "b/#", SnQos::AtMostOnce), ["0813000000020202"], "a third subscription");
+    assert_eq!(world.subscribe(1, "a/#", SnQos::AtLeastOnce), ["0813200000020200"], "a known one");
+}
+
+#[test]
+fn what_the_broker_refuses_is_3_without_an_id() {
+    let mut options = Options::default();
+    options.refuse_subscribe.insert("no/no".to_owned(), ReasonCode::NOT_AUTHORIZED);
+    let mut world = World::new(Setup { options, ..Setup::default() });
+    world.connect(1, "dev", true);
+    assert_eq!(world.subscribe(1, "no/no", SnQos::AtLeastOnce), ["0813000000020203"]);
+}
+
+#[test]
+fn subscribe_while_the_broker_is_away_is_congestion() {
+    let mut world = World::default();
+    world.connect(1, "dev", true);
+    world.broker_down();
+    assert_eq!(world.subscribe(1, "t/a", SnQos::AtLeastOnce), ["0813000000020201"]);
+    world.broker.set_up();
+    world.wait_s(40);
+    assert_eq!(world.subscribe(1, "t/a", SnQos::AtLeastOnce), ["0813200401020200"]);
+}
+
+#[test]
+fn suback_goes_before_what_the_broker_had_retained() {
+    let mut world = World::default();
+    world.broker.publish(Message { retain: true, ..Message::new("t/a", "kept", Qos::AtMostOnce) });
+    world.connect(1, "dev", true);
+    let publish = format!("0b0c1004010000{}", hex("kept"));
+    assert_eq!(world.subscribe(1, "t/a", SnQos::AtLeastOnce), ["0813200401020200", &publish]);
+}
+
+#[test]
+fn unsubscribe_is_always_answered_and_ends_the_subscription() {
+    let mut world = World::default();
+    world.connect(1, "dev", true);
+    for (subscribe, unsubscribe) in [
+        ("0812000001612f62", "0814000002612f62"),
+        ("07122200036162", "07142200046162"),
+        ("07122100050007", "07142100060007"),
+        ("0812000001612f2b", "0814000002612f2b"),
+    ] {
+        assert_eq!(world.ask(1, subscribe).len(), 1);
+        assert_eq!(world.filters().len(), 1, "{subscribe}");
+        let unsuback = format!("0415{}", unsubscribe.get(6..10).unwrap());
+        assert_eq!(world.ask(1, unsubscribe), [unsuback.as_str()]);
+        assert_eq!(world.filters(), NOTHING, "{subscribe}");
+        assert_eq!(world.ask(1, unsubscribe), [unsuback.as_str()], "again");
+    }
+    assert_eq!(world.ask(1, "07142100070099"), ["04150007"], "an unknown predefined id");
+    assert_eq!(world.ask(1, "0714230008aaaa"), ["04150008"], "the reserved type");
+    assert_eq!(world.ask(1, "0814000009612362"), ["04150009"], "no filter");
+}
+
+#[test]
+fn after_unsubscribe_nothing_comes_any_more() {
+    let mut world = World::default();
+    world.connect(1, "dev", true);
+    world.subscribe(1, "t/a", SnQos::AtMostOnce);
+    world.publish("t/a", "1", Qos::AtMostOnce);
+    assert_eq!(world.hear(1), ["080c000401000031"]);
+    assert_eq!(world.ask(1, &format!("0814000003{}", hex("t/a"))), ["04150003"]);
+    world.publish("t/a", "2", Qos::AtMostOnce);
+    assert_eq!(world.hear(1), NOTHING);
+}

@@ -1,0 +1,315 @@
+//! Devices, a shard with one machine, a broker, and the clock.
+
+use bridge_core::bridge::{BridgeSettings, LinkId, ListenerRules};
+use bridge_core::gate::{Gate, Gates};
+use bridge_core::link::{Closed, LinkSettings, Password, QueueLimits, VersionChoice, Wish};
+use bridge_core::meter::Meter;
+use bridge_core::owners::Directory;
+use bridge_core::peer::{GatewayId, ListenerId, Peer, ShardId};
+use bridge_core::template::{Literals, Template};
+use bridge_core::time::{Deadline, Now};
+use codec_mqttsn::{Connect, Message as Sn, MsgId};
+use mqttsn::{Mqttsn, MqttsnConfig};
+use shard::{Shard, ShardSettings};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use support::broker::{Message, Options, SimBroker};
+use support::vectors::unhex;
+
+pub(crate) use codec_mqtt::Qos;
+
+/// Everything. Devices are named by their port; what they say and hear is hexadecimal text.
+pub(crate) struct World {
+    pub(crate) shard: Shard,
+    pub(crate) broker: SimBroker,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) gates: Gates,
+    meter: Arc<Meter>,
+    conn: Option<u64>,
+    next_conn: u64,
+    now: Now,
+    heard: BTreeMap<u16, Vec<String>>,
+}
+
+/// How a test's world differs from the default.
+pub(crate) struct Setup {
+    pub(crate) config: MqttsnConfig,
+    pub(crate) gates: Vec<Gate>,
+    pub(crate) mountpoint: &'static str,
+    pub(crate) queue: QueueLimits,
+    pub(crate) options: Options,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            config: MqttsnConfig {
+                predefined: [(1, "pre/one".to_owned()), (7, "pre/seven".to_owned())].into(),
+                ..MqttsnConfig::default()
+            },
+            gates: vec![Gate::new(0, 0), Gate::new(0, 0)],
+            mountpoint: "",
+            queue: QueueLimits { max_bytes: 1 << 20, max_messages: 100 },
+            options: Options::default(),
+        }
+    }
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self::new(Setup::default())
+    }
+}
+
+impl World {
+    pub(crate) fn new(setup: Setup) -> Self {
+        let rules = || ListenerRules::new(Template::parse(setup.mountpoint, Literals::TopicName).unwrap());
+        let (directory, gates) = (Arc::<Directory>::default(), Gates::new(setup.gates));
+        let listeners = vec![ListenerId(0), ListenerId(1)];
+        let machine = Mqttsn::new(GatewayId(0), setup.config, listeners, 3);
+        let meter = machine.meter();
+        let bridge = BridgeSettings {
+            links: vec![link(setup.queue)],
+            listeners: vec![rules(), rules()],
+            node: "n".into(),
+            status: None,
+            seed: 3,
+        };
+        let settings = ShardSettings {
+            id: ShardId(0),
+            bridge,
+            listeners: vec![GatewayId(0), GatewayId(0)],
+            gates: gates.clone(),
+            directory: Arc::clone(&directory),
+            max_routes: 10,
+            seed: 3,
+        };
+        let mut world = Self {
+            shard: Shard::new(settings, vec![Box::new(machine)]),
+            broker: SimBroker::new(setup.options),
+            directory,
+            gates,
+            meter,
+            conn: None,
+            next_conn: 1,
+            now: Now { mono_ms: 1000, wall_ms: 0 },
+            heard: BTreeMap::new(),
+        };
+        world.settle();
+        world
+    }
+
+    /// The device says something; what it is told then.
+    pub(crate) fn ask(&mut self, port: u16, hex: &str) -> Vec<String> {
+        self.datagram(0, port, &unhex(hex))
+    }
+
+    /// The same through listener 1.
+    pub(crate) fn ask_elsewhere(&mut self, port: u16, hex: &str) -> Vec<String> {
+        self.datagram(1, port, &unhex(hex))
+    }
+
+    /// The same with a message instead of octets.
+    pub(crate) fn say(&mut self, port: u16, message: &Sn<'_>) -> Vec<String> {
+        let mut bytes = Vec::new();
+        message.encode(&mut bytes).unwrap();
+        self.datagram(0, port, &bytes)
+    }
+
+    pub(crate) fn datagram(&mut self, listener: u16, port: u16, bytes: &[u8]) -> Vec<String> {
+        self.heard.remove(&port);
+        let addr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+        let peer = Peer { listener: ListenerId(listener), addr, local: None };
+        self.shard.datagram(self.now, peer, bytes);
+        self.settle();
+        self.hear(port)
+    }
+
+    /// What the device has been told since it was last asked.
+    pub(crate) fn hear(&mut self, port: u16) -> Vec<String> {
+        self.heard.remove(&port).unwrap_or_default()
+    }
+
+    /// CONNECT, Will=0, accepted.
+    pub(crate) fn connect(&mut self, port: u16, id: &str, clean: bool) {
+        assert_eq!(self.try_connect(port, id, clean)[0], "030500");
+    }
+
+    pub(crate) fn try_connect(&mut self, port: u16, id: &str, clean: bool) -> Vec<String> {
+        let connect = Connect { will: false, clean_session: clean, protocol_id: 1, duration: 60, client_id: id };
+        self.say(port, &Sn::Connect(connect))
+    }
+
+    /// CONNECT, Will=1, with a will on `w/<id>` at QoS 1, accepted.
+    pub(crate) fn connect_with_will(&mut self, port: u16, id: &str, clean: bool) {
+        let connect = Connect { will: true, clean_session: clean, protocol_id: 1, duration: 60, client_id: id };
+        assert_eq!(self.say(port, &Sn::Connect(connect)), ["0206"]);
+        let topic_name = &format!("w/{id}");
+        let topic = codec_mqttsn::WillTopic { qos: codec_mqttsn::Qos::AtLeastOnce, retain: false, topic_name };
+        assert_eq!(self.say(port, &Sn::WillTopic(Some(topic))), ["0208"]);
+        assert_eq!(self.say(port, &Sn::WillMsg { payload: b"gone" })[0], "030500");
+    }
+
+    /// REGISTER; the id that REGACK gives.
+    pub(crate) fn register(&mut self, port: u16, name: &str) -> u16 {
+        let register =
+            codec_mqttsn::Register { topic_id: codec_mqttsn::TopicId(0), msg_id: MsgId(0x0101), topic_name: name };
+        let answer = unhex(&self.say(port, &Sn::Register(register))[0]);
+        assert_eq!(answer[1], 0x0B);
+        u16::from_be_bytes([answer[2], answer[3]])
+    }
+
+    /// SUBSCRIBE by name; all that the device is told then.
+    pub(crate) fn subscribe(&mut self, port: u16, name: &str, qos: codec_mqttsn::Qos) -> Vec<String> {
+        let filter = codec_mqttsn::Filter::Name(name);
+        self.say(port, &Sn::Subscribe(codec_mqttsn::Subscribe { dup: false, qos, msg_id: MsgId(0x0202), filter }))
+    }
+
+    /// The broker publishes.
+    pub(crate) fn publish(&mut self, topic: &str, payload: &str, qos: Qos) {
+        self.broker.publish(Message::new(topic, payload, qos));
+        self.settle();
+    }
+
+    /// What the broker was given since it was last looked at: topic, payload, QoS.
+    pub(crate) fn given(&mut self) -> Vec<String> {
+        let accepted = self.broker.take_accepted();
+        let line = |m: &support::broker::Accepted| {
+            let retain = if m.retain { " retained" } else { "" };
+            format!("{} {} {}{retain}", m.topic, String::from_utf8_lossy(&m.payload), m.qos.bits())
+        };
+        accepted.iter().map(line).collect()
+    }
+
+    /// The filters that the link holds at the broker, sorted.
+    pub(crate) fn filters(&self) -> Vec<String> {
+        let mut filters: Vec<String> = self.broker.filters("tidegate-n-0").map(str::to_owned).collect();
+        filters.sort();
+        filters
+    }
+
+    /// A counter or gauge of the machine: the value of the series with these label values.
+    pub(crate) fn count(&self, family: &str, values: &[&str]) -> u64 {
+        let mut found = self.meter.read().filter(|(series, _)| {
+            series.family.name == format!("tidegate_{family}")
+                && values.iter().all(|value| series.labels.iter().any(|(_, label)| label == value))
+        });
+        let (_, value) = found.next().unwrap_or_else(|| panic!("no series {family} {values:?}"));
+        assert!(found.next().is_none(), "{family} {values:?} is not one series");
+        value
+    }
+
+    pub(crate) fn fault(&self, reason: &str) -> u64 {
+        self.count("faults_total", &[reason])
+    }
+
+    pub(crate) fn sessions(&self) -> [u64; 3] {
+        ["connecting", "active", "away"].map(|state| self.count("sessions", &[state]))
+    }
+
+    /// Moves the clock, from deadline to deadline.
+    pub(crate) fn wait(&mut self, ms: u64) {
+        let end = self.now.mono_ms + ms;
+        while self.now.mono_ms < end {
+            let next = self.shard.next_deadline().map_or(end, |at| at.0.clamp(self.now.mono_ms + 1, end));
+            self.now.mono_ms = next;
+            self.shard.timer(self.now);
+            self.settle();
+        }
+    }
+
+    pub(crate) fn wait_s(&mut self, seconds: u64) {
+        self.wait(seconds * 1000);
+    }
+
+    pub(crate) fn drain(&mut self) {
+        self.shard.drain(self.now, Deadline(self.now.mono_ms + 10_000));
+        self.settle();
+    }
+
+    /// The broker's connection is gone, and it refuses new ones.
+    pub(crate) fn broker_down(&mut self) {
+        self.broker.set_down();
+        self.settle();
+    }
+
+    /// Lets everything flow until all is quiet.
+    pub(crate) fn settle(&mut self) {
+        for _ in 0..1000 {
+            self.shard.finish(self.now);
+            let busy = self.drive();
+            let outbox = self.shard.outbox();
+            for (peer, bytes) in outbox.iter() {
+                let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                self.heard.entry(peer.addr.port()).or_default().push(hex);
+            }
+            outbox.clear();
+            if !busy {
+                return;
+            }
+        }
+        panic!("it does not come to rest");
+    }
+
+    /// One step of the link's driver.
+    fn drive(&mut self) -> bool {
+        let now = self.now;
+        let link = self.shard.link_mut(LinkId(0)).unwrap();
+        match link.wish() {
+            Wish::Nothing => {}
+            Wish::Open { .. } => {
+                link.opening(now);
+                if self.broker.connect(self.next_conn) {
+                    self.conn = Some(self.next_conn);
+                    self.next_conn += 1;
+                    link.opened(now);
+                } else {
+                    link.closed(now, Closed::Refused, "connection refused");
+                }
+                return true;
+            }
+            Wish::Close => {
+                if let Some(conn) = self.conn.take() {
+                    self.broker.disconnect(conn);
+                }
+                link.closed(now, Closed::Broken, "closed");
+                return true;
+            }
+        }
+        let Some(conn) = self.conn else { return false };
+        let out = link.pending().to_vec();
+        link.written(out.len());
+        self.broker.receive(conn, &out);
+        let back = self.broker.take_output(conn);
+        assert_eq!(self.shard.link_bytes(now, LinkId(0), &back), back.len());
+        if !self.broker.is_open(conn) {
+            self.conn = None;
+            self.broker.disconnect(conn);
+            self.shard.link_mut(LinkId(0)).unwrap().closed(now, Closed::Broken, "reset");
+            return true;
+        }
+        !out.is_empty() || !back.is_empty()
+    }
+}
+
+fn link(queue: QueueLimits) -> LinkSettings {
+    LinkSettings {
+        client_id: "tidegate-n-0".to_owned(),
+        username: String::new(),
+        password: Password::default(),
+        keepalive_s: 600,
+        max_inflight: 64,
+        max_packet_size: 1 << 20,
+        version: VersionChoice::V5OrOlder,
+        targets: 1,
+        will: None,
+        session_expiry_s: 3600,
+        queue,
+    }
+}
+
+/// Text as hexadecimal digits.
+pub(crate) fn hex(text: &str) -> String {
+    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+}
