@@ -1,2 +1,31 @@
-//! The binary.
-fn main() {}
+//! tidegate: devices of many protocols to any MQTT broker.
+//!
+//! The binary puts together what the other crates are: it reads the command line and the configuration, binds sockets,
+//! gives each core a shard, answers the admin API, and stops it all in order.
+#![forbid(unsafe_code)]
+
+mod admin;
+mod cli;
+mod configuration;
+mod embedded;
+mod failure;
+mod logs;
+mod node_name;
+mod run;
+mod signals;
+mod startup;
+mod tls;
+mod wiring;
+mod worker;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match cli::execute() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.tell();
+            failure.exit_code()
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The command line.
+
+use std::io::{ErrorKind, Write};
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::configuration::{self, BUILD};
+use crate::failure::Failure;
+use crate::{run, tls};
+
+/// Connects devices that speak MQTT-SN to any MQTT broker.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run until SIGINT or SIGTERM, then drain; what `tidegate` alone does
+    Run {
+        /// Configuration file; without it all defaults hold, on loopback
+        #[arg(short, long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Check a configuration file and tell all that is wrong with it
+    Check {
+        /// Configuration file
+        file: PathBuf,
+    },
+    /// Print the configuration in effect, secrets masked
+    Config {
+        /// Configuration file
+        #[arg(short, long, value_name = "FILE", conflicts_with = "default")]
+        config: Option<PathBuf>,
+        /// Print the commented reference file, every key with its default
+        #[arg(long)]
+        default: bool,
+    },
+}
+
+/// Does what the command line asks for.
+///
+/// # Errors
+/// Why that failed. Bad usage is told, and the process ended, by the parser.
+pub(crate) fn execute() -> Result<(), Failure> {
+    match Cli::parse().command.unwrap_or(Command::Run { config: None }) {
+        Command::Run { config } => run::run(&configuration::load(config.as_deref())?),
+        Command::Check { file } => {
+            let config = configuration::load(Some(&file))?;
+            tls::load(&config.broker.link)
+                .map_err(|problem| Failure::Configuration(vec![format!("{}: {problem}", file.display())]))?;
+            print(&format!("{}: ok\n", file.display()))
+        }
+        Command::Config { default: true, .. } => print(&config::reference(BUILD)),
+        Command::Config { config, default: false } => print(&configuration::load(config.as_deref())?.effective_toml()),
+    }
+}
+
+/// To standard output; a reader that has seen enough is no failure.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(fault) if fault.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::Running(format!("cannot write to standard output: {fault}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_command_is_a_command() {
+        assert!(Cli::try_parse_from(["tidegate"]).unwrap().command.is_none());
+        assert!(Cli::try_parse_from(["tidegate", "config", "--default", "-c", "x"]).is_err());
+    }
+}

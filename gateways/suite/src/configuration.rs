@@ -1,0 +1,35 @@
+//! Where the configuration comes from: a file, secret files, the environment.
+
+use std::fs;
+use std::path::Path;
+
+use config::{Build, Config};
+
+use crate::failure::Failure;
+
+/// What this binary was built with.
+pub(crate) const BUILD: Build = Build { embedded: cfg!(feature = "embedded-broker") };
+
+/// The configuration of `file`, or the defaults, with the environment laid over it.
+///
+/// # Errors
+/// All problems, a line each.
+pub(crate) fn load(file: Option<&Path>) -> Result<Config, Failure> {
+    let named = match file {
+        Some(path) => Some((path.display().to_string(), read(path)?)),
+        None => None,
+    };
+    let named = named.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
+    config::load(named, environment(), &mut |path| fs::read_to_string(path), BUILD)
+        .map_err(|problems| Failure::Configuration(problems.iter().map(ToString::to_string).collect()))
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    fs::read_to_string(path)
+        .map_err(|fault| Failure::Configuration(vec![format!("{}: cannot read: {fault}", path.display())]))
+}
+
+/// Names that are no text are nobody's keys; a value that is none is refused by its key.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into())))
+}

@@ -1,0 +1,217 @@
+//! One run of the node, from bound sockets to the last goodbye.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use bridge_core::config::BrokerUrl;
+use config::Config;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
+use transport::{Clock, Command};
+
+use crate::admin::{self, Admin, AdminListener};
+use crate::cli::print;
+use crate::embedded::{self, Embedded};
+use crate::failure::Failure;
+use crate::signals::Signals;
+use crate::startup::{Overview, Row};
+use crate::wiring::{self, Listener, Node, SOCKET_BUFFER};
+use crate::worker::{self, Ended, Part, Worker, WorkerSettings};
+use crate::{logs, node_name};
+
+/// Runs until a signal, or until a part of it fails.
+///
+/// # Errors
+/// Why it did not start, or what ended it.
+pub(crate) fn run(config: &Config) -> Result<(), Failure> {
+    logs::start(&config.log)?;
+    let runtime = worker::runtime().map_err(Failure::Running)?;
+    let outcome = runtime.block_on(async {
+        // Before anything listens: a signal during the start must not cut it short unseen.
+        let mut signals = Signals::listen()?;
+        let (ended, mut ends) = mpsc::unbounded_channel();
+        let running = start(config, ended)?;
+        match running.watch(&mut signals, &mut ends).await {
+            Verdict::Stop => running.drain(config.node.shutdown_timeout.get(), &mut signals, &mut ends).await,
+            Verdict::Failed(why) => Err(Failure::Running(why)),
+        }
+    });
+    runtime.shutdown_background();
+    outcome
+}
+
+/// All that runs.
+#[derive(Debug)]
+struct Running {
+    workers: Vec<Worker>,
+    embedded: Option<Embedded>,
+    stopping: Arc<AtomicBool>,
+}
+
+/// Why the node does not run on.
+#[derive(Debug)]
+enum Verdict {
+    /// Somebody asked for it.
+    Stop,
+    /// Something broke.
+    Failed(String),
+}
+
+/// Sockets first, then the embedded broker, then shards: a port that is taken ends the start before anything has begun.
+fn start(config: &Config, ended: mpsc::UnboundedSender<Ended>) -> Result<Running, Failure> {
+    let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let workers = wiring::workers(config.node.workers);
+    let listeners = wiring::bind(config, workers)?;
+    let admin_bind = config.admin.bind.map(|bind| bind.resolve(config.node.bind));
+    let admin_listener = admin_bind.map(AdminListener::bind).transpose()?;
+    let embedded = start_embedded(config, &ended)?;
+    let embedded_at = embedded.as_ref().map(|embedded| embedded.address);
+    let name = name(config)?;
+    let node = Node { config, name: &name, workers, targets: wiring::targets(&config.broker.link, embedded_at)? };
+    let overview = Overview {
+        config,
+        node: &name,
+        workers,
+        links: usize::from(wiring::links_per_worker(config.broker.link.connections, workers)) * usize::from(workers),
+        rows: rows(&listeners, embedded.as_ref(), admin_listener.as_ref()),
+        embedded: embedded_at,
+    };
+    let text = overview.text();
+    warn_of_small_buffers(&listeners);
+    let shards = wiring::shards(&node, listeners, random)?;
+    let workers = start_workers(shards, &ended)?;
+    let stopping = Arc::new(AtomicBool::new(false));
+    if let Some(listener) = admin_listener {
+        let admin = Admin { workers: workers.clone(), stopping: Arc::clone(&stopping), started_s: started.as_secs() };
+        admin::start(listener, admin, &config.admin.username, config.admin.password.expose(), ended)?;
+    }
+    print(&text)?;
+    Ok(Running { workers, embedded, stopping })
+}
+
+fn start_embedded(config: &Config, ended: &mpsc::UnboundedSender<Ended>) -> Result<Option<Embedded>, Failure> {
+    let broker = &config.broker;
+    if !broker.link.servers().contains(&BrokerUrl::Embedded) {
+        return Ok(None);
+    }
+    let bind = broker.embedded.bind.resolve(config.node.bind);
+    if !bind.ip().to_canonical().is_loopback() {
+        tracing::warn!(address = %bind, "the embedded broker lets everybody in who can reach it");
+    }
+    embedded::start(bind, broker.link.max_packet_size.bytes(), ended.clone()).map(Some)
+}
+
+fn name(config: &Config) -> Result<String, Failure> {
+    let [a, b, c, d, ..] = random()?.to_le_bytes();
+    let named = node_name::resolve(&config.node, u32::from_le_bytes([a, b, c, d]));
+    if let Some(trouble) = named.trouble {
+        tracing::warn!(node = %named.name, "{trouble}");
+    }
+    Ok(named.name)
+}
+
+/// From the system's source.
+fn random() -> Result<u64, Failure> {
+    let mut bytes = [0; 8];
+    openssl::rand::rand_bytes(&mut bytes)
+        .map_err(|fault| Failure::Running(format!("the system gives no random numbers: {fault}")))?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+fn rows(listeners: &[Listener], embedded: Option<&Embedded>, admin: Option<&AdminListener>) -> Vec<Row> {
+    let gateways = listeners.iter().map(|listener| Row {
+        protocol: listener.protocol,
+        transport: "udp",
+        address: listener.address,
+        note: listener.key.clone(),
+    });
+    let tcp = |protocol, address, note: &str| Row { protocol, transport: "tcp", address, note: note.to_owned() };
+    let embedded = embedded.map(|embedded| tcp("MQTT", embedded.address, "embedded broker (broker.embedded)"));
+    let admin = admin.map(|admin| tcp("HTTP", admin.address, "admin: /healthz /readyz /metrics"));
+    gateways.chain(embedded).chain(admin).collect()
+}
+
+/// One line per listener: all its sockets have the same.
+fn warn_of_small_buffers(listeners: &[Listener]) {
+    for listener in listeners.iter().filter(|listener| listener.receive_buffer < SOCKET_BUFFER) {
+        tracing::warn!(
+            listener = %listener.key,
+            bytes = listener.receive_buffer,
+            wanted = SOCKET_BUFFER,
+            "the receive buffer is small, so bursts may be lost: raise sysctl net.core.rmem_max"
+        );
+    }
+}
+
+fn start_workers(shards: Vec<WorkerSettings>, ended: &mpsc::UnboundedSender<Ended>) -> Result<Vec<Worker>, Failure> {
+    let clock = Clock::start();
+    shards.into_iter().map(|settings| worker::start(clock, settings, ended.clone())).collect()
+}
+
+impl Running {
+    /// Until somebody wants an end, or something has come to one.
+    async fn watch(&self, signals: &mut Signals, ends: &mut mpsc::UnboundedReceiver<Ended>) -> Verdict {
+        tokio::select! {
+            () = signals.stop() => Verdict::Stop,
+            Some(Ended { who, how }) = ends.recv() => {
+                let why = how.err().unwrap_or_else(|| "nobody asked for it".to_owned());
+                tracing::error!(reason = %why, "{who} has ended");
+                Verdict::Failed(format!("{who} has ended: {why}"))
+            }
+        }
+    }
+
+    /// Lets nobody new in, gives the broker what it is owed, and says goodbye; a second signal cuts that short.
+    async fn drain(
+        self,
+        timeout: Duration,
+        signals: &mut Signals,
+        ends: &mut mpsc::UnboundedReceiver<Ended>,
+    ) -> Result<(), Failure> {
+        tracing::info!(timeout_ms = timeout.as_millis(), "stopping");
+        self.stopping.store(true, Ordering::Relaxed);
+        let until = Instant::now() + timeout;
+        // The embedded broker is stopped after the links have said goodbye to it.
+        let reserved = if self.embedded.is_some() { (timeout / 5).min(EMBEDDED_STOP) } else { Duration::ZERO };
+        let within = timeout.saturating_sub(reserved);
+        tokio::select! {
+            () = signals.stop() => Err(Failure::Running("stopped by a second signal, before all was said".to_owned())),
+            outcome = self.flush(within, until, ends) => outcome,
+        }
+    }
+
+    async fn flush(
+        self,
+        within: Duration,
+        until: Instant,
+        ends: &mut mpsc::UnboundedReceiver<Ended>,
+    ) -> Result<(), Failure> {
+        for worker in &self.workers {
+            // A shard that hears nothing any more has told why it ended.
+            drop(timeout_at(until, worker.commands.send(Command::Drain(within))).await);
+        }
+        let mut outcome = Ok(());
+        let mut left = self.workers.len();
+        while left > 0 {
+            let Ok(Some(Ended { who, how })) = timeout_at(until + GRACE, ends.recv()).await else {
+                return Err(Failure::Running(format!("{left} shards did not stop in time")));
+            };
+            left -= usize::from(matches!(who, Part::Shard(_)));
+            if let Err(why) = how {
+                outcome = Err(Failure::Running(format!("{who} has ended: {why}")));
+            }
+        }
+        if let Some(embedded) = self.embedded {
+            let left = until.saturating_duration_since(Instant::now());
+            embedded.stop(left.min(EMBEDDED_STOP)).await;
+        }
+        tracing::info!("stopped");
+        outcome
+    }
+}
+
+/// For the embedded broker to say goodbye to its clients.
+const EMBEDDED_STOP: Duration = Duration::from_secs(2);
+/// Shards end by themselves when their time is over; this is for the way to tell.
+const GRACE: Duration = Duration::from_millis(500);

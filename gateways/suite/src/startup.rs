@@ -1,0 +1,173 @@
+//! What a person reads at the start: what listens where, what it talks to, and how to try it.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use bridge_core::config::{BrokerConfig, BrokerUrl};
+use bridge_core::template::{Literals, Template, Values};
+use config::Config;
+
+/// A line of the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Row {
+    /// `MQTT-SN`, `MQTT`, `HTTP`.
+    pub(crate) protocol: &'static str,
+    /// `udp` or `tcp`.
+    pub(crate) transport: &'static str,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    /// The key that says so, or what it is for.
+    pub(crate) note: String,
+}
+
+/// What is told.
+#[derive(Debug)]
+pub(crate) struct Overview<'a> {
+    /// The effective configuration.
+    pub(crate) config: &'a Config,
+    /// The node's name.
+    pub(crate) node: &'a str,
+    /// Shards.
+    pub(crate) workers: u16,
+    /// Links to the broker, of all shards.
+    pub(crate) links: usize,
+    /// Everything that listens.
+    pub(crate) rows: Vec<Row>,
+    /// Where the embedded broker listens, if it runs.
+    pub(crate) embedded: Option<SocketAddr>,
+}
+
+impl Overview<'_> {
+    /// The whole text.
+    pub(crate) fn text(&self) -> String {
+        let mut text = format!("tidegate {}: node {}, {}\n\n", env!("CARGO_PKG_VERSION"), self.node, self.workers());
+        self.table(&mut text);
+        line(&mut text, &format!("\n{}", self.broker()));
+        line(&mut text, &self.reach());
+        if let Some(lines) = self.try_mqttsn() {
+            line(
+                &mut text,
+                &format!("\nTry MQTT-SN. In one terminal:\n  {}\nIn another:\n  {}", lines.listen, lines.send),
+            );
+        }
+        text
+    }
+
+    fn workers(&self) -> String {
+        if self.workers == 1 { "1 worker".to_owned() } else { format!("{} workers", self.workers) }
+    }
+
+    fn table(&self, text: &mut String) {
+        let head = ["PROTOCOL".to_owned(), "TRANSPORT".to_owned(), "ADDRESS".to_owned(), "WHAT".to_owned()];
+        let cells: Vec<[String; 4]> = std::iter::once(head)
+            .chain(self.rows.iter().map(|row| {
+                [row.protocol.to_owned(), row.transport.to_owned(), row.address.to_string(), row.note.clone()]
+            }))
+            .collect();
+        let width = |column: usize| cells.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0);
+        let widths = [width(0), width(1), width(2)];
+        for [protocol, transport, address, note] in &cells {
+            let [a, b, c] = widths;
+            line(text, &format!("  {protocol:a$}  {transport:b$}  {address:c$}  {note}"));
+        }
+    }
+
+    fn broker(&self) -> String {
+        let broker = &self.config.broker.link;
+        let urls: Vec<_> = broker.servers().iter().map(ToString::to_string).collect();
+        let who = match (broker.username.as_str(), broker.password.is_empty()) {
+            ("", true) => String::new(),
+            (name, true) => format!(" as {name}"),
+            (name, false) => format!(" as {name}:***"),
+        };
+        let links = if self.links == 1 { "1 connection".to_owned() } else { format!("{} connections", self.links) };
+        format!("Broker: {}{who}, {links}.", urls.join(", then "))
+    }
+
+    /// Whether devices can get in, and what to do if not.
+    fn reach(&self) -> String {
+        let open: Vec<_> = self.rows.iter().filter(|row| !row.address.ip().to_canonical().is_loopback()).collect();
+        if open.is_empty() {
+            return "All of it listens on loopback: no other machine gets in. `node.bind = \"0.0.0.0\"` opens the gateways."
+                .to_owned();
+        }
+        let named: Vec<_> = open.iter().map(|row| format!("{} {}", row.protocol, row.address)).collect();
+        format!("Other machines can reach {}.", named.join(", "))
+    }
+
+    /// How to see a message go through; `None` while nothing takes QoS −1.
+    fn try_mqttsn(&self) -> Option<TryIt> {
+        let gateway = &self.config.gateways.mqttsn;
+        let row = self.rows.iter().find(|row| row.protocol == "MQTT-SN").filter(|_| gateway.machine.qos_minus_one)?;
+        let device = reached_from_here(row.address);
+        // As the gateway renders it for those who publish without a connection.
+        let host = device.ip().to_string();
+        let values = Values {
+            client_id: Some("NegQoS-Client"),
+            username: Some(""),
+            peerhost: Some(&host),
+            endpoint_name: None,
+            node: Some(self.node),
+        };
+        let mountpoint =
+            Template::parse(&gateway.machine.mountpoint, Literals::TopicName).ok()?.render(&values).ok()?;
+        let listen = format!("{} -t '{}hi'", self.mosquitto_sub()?, quotable(&mountpoint)?);
+        // PUBLISH, 12 octets, QoS −1 and a short topic name (MQTT-SN 1.2 §5.4.12): octal, which every printf has.
+        let send = format!("printf '\\014\\014bhi\\000\\000hello' | nc -u -w1 {} {}", device.ip(), device.port());
+        Some(TryIt { listen, send })
+    }
+
+    /// The command that listens at the broker, but for the topic.
+    fn mosquitto_sub(&self) -> Option<String> {
+        let broker: &BrokerConfig = &self.config.broker.link;
+        let (host, port, tls) = match (broker.servers().first()?, self.embedded) {
+            (BrokerUrl::Embedded, Some(address)) => {
+                let address = reached_from_here(address);
+                (address.ip().to_string(), address.port(), false)
+            }
+            (BrokerUrl::Embedded, None) => return None,
+            (BrokerUrl::Tcp(server), _) => (server.host.to_string(), server.port, false),
+            (BrokerUrl::Tls(server), _) => (server.host.to_string(), server.port, true),
+        };
+        let mut command = format!("mosquitto_sub -h {host} -p {port}");
+        if tls {
+            match &broker.tls.ca_file {
+                Some(file) => command.push_str(&format!(" --cafile '{}'", quotable(&file.to_string_lossy())?)),
+                None => command.push_str(" --tls-use-os-certs"),
+            }
+        }
+        if !broker.username.is_empty() {
+            command.push_str(&format!(" -u '{}' -P PASSWORD", quotable(&broker.username)?));
+        }
+        Some(command)
+    }
+}
+
+/// Two commands for two terminals.
+#[derive(Debug, PartialEq, Eq)]
+struct TryIt {
+    listen: String,
+    send: String,
+}
+
+/// What may stand between single quotes of a shell.
+fn quotable(text: &str) -> Option<&str> {
+    (!text.contains('\'')).then_some(text)
+}
+
+/// Where something that listens on `address` is reached from this machine.
+pub(crate) fn reached_from_here(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+fn line(text: &mut String, line: &str) {
+    text.push_str(line);
+    text.push('\n');
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,88 @@
+//! The text as a person sees it.
+
+use super::*;
+
+fn rows(device: &str, broker: &str) -> Vec<Row> {
+    let row = |protocol, transport, address: &str, note: &str| Row {
+        protocol,
+        transport,
+        address: address.parse().unwrap(),
+        note: note.to_owned(),
+    };
+    vec![
+        row("MQTT-SN", "udp", device, "gateways.mqttsn.listeners.udp.default"),
+        row("MQTT", "tcp", broker, "embedded broker"),
+    ]
+}
+
+fn overview(config: &Config) -> Overview<'_> {
+    Overview {
+        config,
+        node: "north",
+        workers: 2,
+        links: 2,
+        rows: rows("127.0.0.1:1884", "127.0.0.1:1883"),
+        embedded: Some(([127, 0, 0, 1], 1883).into()),
+    }
+}
+
+#[test]
+fn the_defaults_are_told_in_full() {
+    let expected = [
+        &format!("tidegate {}: node north, 2 workers", env!("CARGO_PKG_VERSION")),
+        "",
+        "  PROTOCOL  TRANSPORT  ADDRESS         WHAT",
+        "  MQTT-SN   udp        127.0.0.1:1884  gateways.mqttsn.listeners.udp.default",
+        "  MQTT      tcp        127.0.0.1:1883  embedded broker",
+        "",
+        "Broker: embedded, 2 connections.",
+        "All of it listens on loopback: no other machine gets in. `node.bind = \"0.0.0.0\"` opens the gateways.",
+        "",
+        "Try MQTT-SN. In one terminal:",
+        "  mosquitto_sub -h 127.0.0.1 -p 1883 -t 'hi'",
+        "In another:",
+        r"  printf '\014\014bhi\000\000hello' | nc -u -w1 127.0.0.1 1884",
+        "",
+    ];
+    assert_eq!(overview(&Config::default()).text(), expected.join("\n"));
+}
+
+#[test]
+fn what_other_machines_reach_is_named() {
+    let config = Config::default();
+    let open = Overview { rows: rows("0.0.0.0:1884", "127.0.0.1:1883"), ..overview(&config) };
+    assert_eq!(open.reach(), "Other machines can reach MQTT-SN 0.0.0.0:1884.");
+    assert!(open.text().contains("nc -u -w1 127.0.0.1 1884"), "from here it is reached by loopback");
+}
+
+#[test]
+fn passwords_are_not_shown() {
+    let mut config = Config::default();
+    config.broker.link.username = "ops".into();
+    config.broker.link.password = "hunter2".to_owned().into();
+    let text = overview(&config).text();
+    assert!(text.contains("as ops:***") && text.contains("-u 'ops' -P PASSWORD"), "{text}");
+    assert!(!text.contains("hunter2"));
+}
+
+#[test]
+fn the_topic_to_listen_to_has_the_mountpoint() {
+    let mut config = Config::default();
+    let listen = |config: &Config| overview(config).try_mqttsn().map(|lines| lines.listen);
+    config.gateways.mqttsn.machine.mountpoint = "site/%n/%c/".into();
+    assert_eq!(listen(&config).unwrap(), "mosquitto_sub -h 127.0.0.1 -p 1883 -t 'site/north/NegQoS-Client/hi'");
+    config.gateways.mqttsn.machine.qos_minus_one = false;
+    assert_eq!(listen(&config), None, "nothing to try without a connection");
+}
+
+#[test]
+fn an_address_that_stands_for_all_is_reached_by_loopback() {
+    for (address, expected) in [
+        ("0.0.0.0:1", "127.0.0.1:1"),
+        ("[::]:1", "[::1]:1"),
+        ("10.0.0.1:1", "10.0.0.1:1"),
+        ("127.0.0.1:1", "127.0.0.1:1"),
+    ] {
+        assert_eq!(reached_from_here(address.parse().unwrap()).to_string(), expected);
+    }
+}
