@@ -72,7 +72,8 @@ impl Window {
 
     /// True when a new publication may be sent: what is to be sent again goes first.
     pub(super) fn has_room(&self) -> bool {
-        self.again.is_empty() && self.on_wire < self.quota && self.held < self.most
+        // With nothing to be sent again, all that is held is on the wire; and the quota is never above `most`.
+        self.again.is_empty() && self.on_wire < self.quota
     }
 
     /// The packet id that [`Window::enter`] will use.

@@ -75,6 +75,21 @@ fn a_replay_that_is_cut_off_begins_again_in_the_first_order() {
 }
 
 #[test]
+fn a_replay_stops_at_the_high_water_mark_and_goes_on_as_the_batch_leaves() {
+    let mut bench = Bench::online(settings());
+    let large = "x".repeat(100_000);
+    for token in 0..8 {
+        bench.say(token, &large, 1);
+        bench.out();
+    }
+    bench.close(Closed::Broken);
+    bench.wait();
+    bench.connect(true, &[]);
+    assert!(bench.link.pending().len() < HIGH_WATER + 100_100, "{}", bench.link.pending().len());
+    assert_eq!(bench.out().len(), 8);
+}
+
+#[test]
 fn what_the_broker_takes_no_more_is_settled_at_the_replay() {
     let mut bench = Bench::online(settings());
     bench.say(1, &"x".repeat(100), 1);
