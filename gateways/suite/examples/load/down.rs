@@ -1,6 +1,7 @@
 //! Scenario `down`: an MQTT client publishes, the clients that subscribed count.
 
 use crate::args::{Common, Down};
+use crate::backlog::Backlog;
 use crate::broker::{Broker, Incoming};
 use crate::failure::Failure;
 use crate::fleet::{Fleet, Inbox};
@@ -45,6 +46,7 @@ pub(crate) fn run(common: &Common, scenario: &Down) -> Result<Report, Failure> {
     report.count("copies", copies);
     report.count("payload", scenario.payload);
     report.count("tick_ms", rig.tick);
+    report.flag("exact_latency", common.exact_latency || scenario.rate == 0);
     report.count("offered_rate", scenario.rate);
     report.figure("published_rate", per_second(published.sent, published.last_at.saturating_sub(started_at)), "/s");
     report.figure("arrival_rate", per_second(tally.arrived, tally.last_at.saturating_sub(started_at)), "/s");
@@ -74,6 +76,7 @@ fn topic_of(topic: &str, fan_out: bool, client: u32) -> String {
 struct Receiver {
     tally: Tally,
     fan_out: bool,
+    is_paced: bool,
     messages: u64,
     marked_dup: u64,
     registered: u64,
@@ -85,6 +88,7 @@ impl Receiver {
         Self {
             tally: Tally::new(rig.run, scenario.clients, expected),
             fan_out: scenario.fan_out,
+            is_paced: scenario.rate != 0,
             messages: scenario.messages,
             marked_dup: 0,
             registered: 0,
@@ -94,6 +98,7 @@ impl Receiver {
 
     /// Until all has arrived, or nothing has for the quiet time after the last publication.
     fn receive(&mut self, rig: &mut Rig, publisher: &Publisher, expected: u64) -> Result<(), Failure> {
+        let rest = rig.rest(self.is_paced);
         let mut quiet_since = rig.clock.now();
         while self.tally.arrived < expected {
             let Rig { fleet, inbox, clock, .. } = rig;
@@ -102,13 +107,16 @@ impl Receiver {
             let arrived = self.tally.arrived;
             self.take(fleet, inbox, now)?;
             publisher.shared.arrived.store(self.tally.arrived, Ordering::Relaxed);
-            if self.tally.arrived != arrived || !publisher.thread.is_finished() {
+            // Without a rate the publisher itself waits for arrivals, so it is no reason to.
+            if self.tally.arrived != arrived || (self.is_paced && !publisher.thread.is_finished()) {
                 quiet_since = now;
             }
             if now >= rig.deadline || now.saturating_sub(quiet_since) > rig.quiet() {
                 break;
             }
             if !more {
+                // Asleep until the tick is over, then until something comes: arrivals are read in batches.
+                std::thread::sleep(rest);
                 rig.wait()?;
             }
         }
@@ -185,6 +193,7 @@ impl Publisher {
             scenario: scenario.clone(),
             topics: (0..scenario.clients).map(|client| mounted(scenario, client)).collect(),
             pace: Pace::new(scenario.rate, scenario.messages, rig.clock.now()),
+            backlog: Backlog::new(scenario.window.into(), rig.clock.now()),
             packet_id: PacketId::FIRST,
             acknowledged: 0,
             payload: Vec::new(),
@@ -213,6 +222,7 @@ struct Publishing {
     scenario: Down,
     topics: Vec<String>,
     pace: Pace,
+    backlog: Backlog,
     packet_id: PacketId,
     acknowledged: u64,
     payload: Vec<u8>,
@@ -240,7 +250,7 @@ impl Publishing {
         Ok(self.published)
     }
 
-    fn room(&self) -> u64 {
+    fn room(&mut self) -> u64 {
         let sent = self.pace.sent();
         let unacknowledged = if self.scenario.qos == 0 { 0 } else { sent - self.acknowledged.min(sent) };
         let room = UNACKNOWLEDGED.saturating_sub(unacknowledged);
@@ -249,7 +259,7 @@ impl Publishing {
         }
         let copies = if self.scenario.fan_out { u64::from(self.scenario.clients) } else { 1 };
         let arrived = self.shared.arrived.load(Ordering::Relaxed) / copies;
-        room.min((arrived + u64::from(self.scenario.window)).saturating_sub(sent))
+        room.min(self.backlog.room(sent, arrived, self.clock.now()))
     }
 
     fn publish(&mut self) -> Result<(), Failure> {

@@ -12,6 +12,9 @@
 //! devices while the generator spends one descriptor and reads 64 datagrams a call. Both ends of a message's way are this
 //! process: its payload carries a stamp of one monotonic clock, taken right before the first transmission.
 //!
+//! Paced runs read arrivals once a tick, so that latencies are up to a tick too high; `--exact-latency` reads each at
+//! once, at several times the cost in generator and broker.
+//!
 //! What a figure depends on, and therefore names: the offered rate, the clients, and the tick in which due messages are
 //! sent at once, which moves the gateway's batches. Switch off the gateway's limit on new sessions per second before
 //! `connect`. Only loopback addresses are taken; every run ends by its counts or by `--deadline`.
@@ -23,6 +26,7 @@
 )]
 
 mod args;
+mod backlog;
 mod broker;
 mod connect;
 mod down;

@@ -33,6 +33,10 @@ impl Report {
         self.push(key, value.into().into(), "");
     }
 
+    pub(crate) fn flag(&mut self, key: &str, value: bool) {
+        self.push(key, value.into(), "");
+    }
+
     /// A measured figure, rounded to four decimals.
     pub(crate) fn figure(&mut self, key: &str, value: f64, unit: &'static str) {
         self.push(key, ((value * 1e4).round() / 1e4).into(), unit);

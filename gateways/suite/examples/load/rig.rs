@@ -197,6 +197,11 @@ impl Rig {
         self.fleet.wait(self.tick)
     }
 
+    /// How long arrivals are left to gather before they are read: a tick, or nothing where each counts at once.
+    pub(crate) fn rest(&self, is_paced: bool) -> Duration {
+        if is_paced && !self.common.exact_latency { Duration::from_millis(self.tick.into()) } else { Duration::ZERO }
+    }
+
     /// Sleeps through the tick whatever comes, so that answers are read in batches.
     pub(crate) fn sleep(&self) {
         std::thread::sleep(Duration::from_millis(self.tick.into()));

@@ -2,7 +2,7 @@
 
 use crate::broker::{Broker, Incoming};
 use crate::failure::Failure;
-use crate::rig::Clock;
+use crate::rig::Rig;
 use crate::tally::Tally;
 use codec_mqtt::Qos;
 use std::net::SocketAddr;
@@ -32,12 +32,13 @@ impl Subscriber {
     /// [`Failure::Broker`] if the broker does not take the subscription.
     pub(crate) fn start(
         broker: SocketAddr,
-        client_id: &str,
         filter: &str,
         mut tally: Tally,
-        clock: Clock,
+        rig: &Rig,
+        is_paced: bool,
     ) -> Result<Self, Failure> {
-        let mut broker = Broker::connect(broker, client_id)?;
+        let mut broker = Broker::connect(broker, &format!("load-{:x}-up", rig.run))?;
+        let (clock, rest) = (rig.clock, rig.rest(is_paced));
         broker.subscribe(filter, Qos::AtMostOnce)?;
         let shared = Arc::new(Shared::default());
         let other = Arc::clone(&shared);
@@ -49,6 +50,8 @@ impl Subscriber {
                     }
                 })?;
                 other.arrived.store(tally.arrived, Ordering::Relaxed);
+                // A broker writes each message by itself; read one by one they cost both sides a wake-up each.
+                std::thread::sleep(rest);
             }
             Ok(tally)
         });

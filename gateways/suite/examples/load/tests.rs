@@ -83,6 +83,8 @@ fn loss_on_the_way_up_shows_at_qos_0_and_is_made_good_at_qos_1_and_2() {
     let report = run(&fake, "up --clients 5 --messages 200 --qos 0").unwrap();
     assert_eq!(counts(&report, ["arrived", "lost"]), [180, 20]);
     assert_eq!(report["loss"], 10.0);
+    let report = run(&fake, "up --clients 5 --messages 200 --qos 0 --rate 0").unwrap();
+    assert_eq!(counts(&report, ["sent", "arrived", "lost"]), [200, 180, 20]);
     for qos in [1, 2] {
         let report = run(&fake, &format!("up --clients 5 --messages 200 --rate 0 --qos {qos}")).unwrap();
         assert_eq!(counts(&report, ["arrived", "lost", "duplicates", "acknowledged"]), [200, 0, 0, 200]);
@@ -113,6 +115,17 @@ fn downlink_messages_are_counted_at_the_client_they_are_meant_for() {
     }
     let report = run(&fake, "down --clients 7 --messages 100 --fan-out").unwrap();
     assert_eq!(counts(&report, ["published", "arrived", "lost", "duplicates"]), [100, 700, 0, 0]);
+}
+
+#[test]
+fn a_run_without_a_rate_ends_when_nothing_arrives_any_more() {
+    let fake = Fake::start(Faults { drop_publish: 1, ..Faults::default() });
+    let report = run(&fake, "up --clients 5 --messages 100000 --qos 0 --rate 0").unwrap();
+    assert_eq!(counts(&report, ["arrived"]), [0]);
+    assert!(report["sent"].as_u64() < Some(100), "{report}");
+    let report = run(&fake, "down --clients 5 --messages 100000 --rate 0 --window 8").unwrap();
+    assert_eq!(counts(&report, ["arrived"]), [0]);
+    assert!(report["published"].as_u64() < Some(100), "{report}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Scenario `up`: clients publish, the broker's subscriber counts.
 
 use crate::args::{Common, Up};
+use crate::backlog::Backlog;
 use crate::failure::Failure;
 use crate::fleet::{Fleet, Inbox};
 use crate::outbound::{Outbound, Transmission};
@@ -18,7 +19,7 @@ pub(crate) fn run(common: &Common, scenario: &Up) -> Result<Report, Failure> {
     let mut rig = Rig::open(common, scenario.clients)?;
     let (topics, filter) = plan(scenario);
     let tally = Tally::new(rig.run, scenario.clients, scenario.messages);
-    let subscriber = Subscriber::start(common.broker, &format!("load-{:x}-up", rig.run), &filter, tally, rig.clock)?;
+    let subscriber = Subscriber::start(common.broker, &filter, tally, &rig, scenario.rate != 0)?;
     let is_connected = scenario.qos != Qos::MinusOne;
     if is_connected {
         rig.connect_all(KEEP_ALIVE)?;
@@ -42,6 +43,7 @@ pub(crate) fn run(common: &Common, scenario: &Up) -> Result<Report, Failure> {
     report.count("window", scenario.window);
     report.count("payload", scenario.payload);
     report.count("tick_ms", rig.tick);
+    report.flag("exact_latency", common.exact_latency || scenario.rate == 0);
     report.count("offered_rate", scenario.rate);
     report.figure("sent_rate", per_second(sent, sender.sent_by.saturating_sub(sender.started_at)), "/s");
     report.figure("arrival_rate", per_second(tally.arrived, tally.last_at.saturating_sub(sender.started_at)), "/s");
@@ -66,8 +68,6 @@ pub(crate) fn run(common: &Common, scenario: &Up) -> Result<Report, Failure> {
 
 /// In seconds: longer than any run.
 const KEEP_ALIVE: u16 = 7200;
-/// Without a rate and without answers: nanoseconds without an arrival after which what is missing is written off.
-const WRITE_OFF: u64 = 200_000_000;
 
 /// What PUBLISH names.
 #[derive(Debug)]
@@ -109,11 +109,8 @@ struct Sender {
     pace: Pace,
     outbound: Outbound,
     subscriber: Subscriber,
-    /// Without a rate and without answers: messages sent and not yet arrived or written off, at most.
-    cap: u64,
-    written_off: u64,
-    arrived: u64,
-    arrived_at: u64,
+    /// Where there is neither a rate nor an answer.
+    backlog: Option<Backlog>,
     started_at: u64,
     sent_by: u64,
 }
@@ -122,9 +119,12 @@ impl Sender {
     fn new(rig: &Rig, scenario: &Up, topics: Topics, subscriber: Subscriber) -> Self {
         let now = rig.clock.now();
         let tries = rig.tries();
+        let is_answered = matches!(scenario.qos, Qos::AtLeastOnce | Qos::ExactlyOnce);
+        let follows_arrivals = scenario.rate == 0 && !is_answered;
+        let bound = u64::from(scenario.clients) * u64::from(scenario.window);
         Self {
             qos: scenario.qos,
-            is_answered: matches!(scenario.qos, Qos::AtLeastOnce | Qos::ExactlyOnce),
+            is_answered,
             topics,
             payload_len: usize::from(scenario.payload),
             payload: Vec::new(),
@@ -132,10 +132,7 @@ impl Sender {
             pace: Pace::new(scenario.rate, scenario.messages, now),
             outbound: Outbound::new(scenario.clients, scenario.qos, scenario.window, rig.retry_after(), tries),
             subscriber,
-            cap: u64::from(scenario.clients) * u64::from(scenario.window),
-            written_off: 0,
-            arrived: 0,
-            arrived_at: now,
+            backlog: follows_arrivals.then(|| Backlog::new(bound, now)),
             started_at: now,
             sent_by: now,
         }
@@ -145,7 +142,8 @@ impl Sender {
     fn send(&mut self, rig: &mut Rig) -> Result<(), Failure> {
         while !(self.pace.is_finished() && self.outbound.in_flight() == 0) {
             let now = rig.clock.now();
-            if now >= rig.deadline || self.outbound.is_dead() || self.subscriber.is_gone() {
+            let is_stuck = self.backlog.as_ref().is_some_and(|backlog| backlog.is_stuck(rig.quiet(), now));
+            if is_stuck || now >= rig.deadline || self.outbound.is_dead() || self.subscriber.is_gone() {
                 break;
             }
             let sent = self.round(rig)?;
@@ -179,16 +177,10 @@ impl Sender {
 
     /// How many may be sent with regard to what has arrived: arrivals are the only answer where there are no others.
     fn room(&mut self, now: u64) -> u64 {
-        if self.is_answered || self.pace.is_paced() {
-            return u64::MAX;
+        match &mut self.backlog {
+            Some(backlog) => backlog.room(self.pace.sent(), self.subscriber.arrived(), now),
+            None => u64::MAX,
         }
-        let arrived = self.subscriber.arrived();
-        if arrived != self.arrived {
-            (self.arrived, self.arrived_at) = (arrived, now);
-        } else if now.saturating_sub(self.arrived_at) > WRITE_OFF {
-            (self.written_off, self.arrived_at) = (self.pace.sent().saturating_sub(arrived), now);
-        }
-        (arrived + self.written_off + self.cap).saturating_sub(self.pace.sent())
     }
 
     /// Hears one batch of answers. True if there may be more.

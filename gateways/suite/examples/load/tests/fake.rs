@@ -14,8 +14,8 @@ use std::time::Duration;
 pub(super) struct Faults {
     pub(super) drop_connect: u64,
     pub(super) refuse_connect: u64,
+    /// Both ways, and this the next.
     pub(super) drop_publish: u64,
-    /// Both ways.
     pub(super) double_publish: u64,
 }
 
@@ -84,9 +84,8 @@ impl Drop for Fake {
     }
 }
 
-/// Counts one more: true for every `every`-th.
-fn strikes(counter: &AtomicU64, every: u64) -> bool {
-    let number = counter.fetch_add(1, Ordering::Relaxed) + 1;
+/// Whether the `number`-th, from 1, is an `every`-th.
+const fn strikes(number: u64, every: u64) -> bool {
     every != 0 && number.is_multiple_of(every)
 }
 
@@ -128,7 +127,7 @@ impl State {
 
     fn on_connect(&self, from: SocketAddr) {
         let number = self.connects.fetch_add(1, Ordering::Relaxed) + 1;
-        let strikes = |every: u64| every != 0 && number.is_multiple_of(every);
+        let strikes = |every| strikes(number, every);
         if strikes(self.faults.drop_connect) {
             return;
         }
@@ -139,7 +138,7 @@ impl State {
 
     fn on_publish(&self, from: SocketAddr, publish: &Publish<'_>) {
         let number = self.publishes.fetch_add(1, Ordering::Relaxed) + 1;
-        let strikes = |every: u64| every != 0 && number.is_multiple_of(every);
+        let strikes = |every| strikes(number, every);
         if strikes(self.faults.drop_publish) {
             return;
         }
@@ -213,7 +212,12 @@ impl State {
                 msg_id: MsgId(u16::from(*qos != Qos::AtMostOnce)),
                 payload,
             };
-            for _ in 0..=u8::from(strikes(&self.deliveries, self.faults.double_publish)) {
+            let number = self.deliveries.fetch_add(1, Ordering::Relaxed) + 1;
+            let strikes = |every| strikes(number, every);
+            if strikes(self.faults.drop_publish) {
+                continue;
+            }
+            for _ in 0..=u8::from(strikes(self.faults.double_publish)) {
                 self.send(*device, &Message::Publish(publish));
             }
         }
