@@ -180,3 +180,58 @@ fn failed(error: std::io::Error) -> Failure {
 fn not_mqtt(fault: Fault) -> Failure {
     Failure::Broker(format!("not MQTT: {fault}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    /// A broker that takes one connection, answers CONNECT, and then writes `pieces`, each a while after the other.
+    fn scripted(pieces: Vec<Vec<u8>>) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.set_nodelay(true).unwrap();
+            assert!(stream.read(&mut [0; 256]).unwrap() > 0);
+            stream.write_all(&[0x20, 2, 0, 0]).unwrap();
+            for piece in pieces {
+                std::thread::sleep(Duration::from_millis(20));
+                stream.write_all(&piece).unwrap();
+            }
+        });
+        address
+    }
+
+    fn publication(payload: &[u8]) -> Vec<u8> {
+        let mut packet = Vec::new();
+        PublishOut { name: "t", payload, ..PublishOut::default() }.encode(VERSION, &mut packet).unwrap();
+        packet
+    }
+
+    #[test]
+    fn packets_are_whole_however_the_stream_is_cut() {
+        // The last is larger than the buffer.
+        let payloads = [b"one".to_vec(), vec![7; 300], Vec::new(), vec![9; READ * 3]];
+        let stream: Vec<u8> = payloads.iter().flat_map(|payload| publication(payload)).collect();
+        let pieces = [0..1, 1..9, 9..12, 12..200, 200..400, 400..stream.len()].map(|range| stream[range].to_vec());
+        let mut broker = Broker::connect(scripted(pieces.to_vec()), "test").unwrap();
+        let mut heard = Vec::new();
+        while heard.len() < payloads.len() {
+            let came = broker.receive(5000, |incoming| {
+                if let Incoming::Publication { payload } = incoming {
+                    heard.push(payload.to_vec());
+                }
+            });
+            assert!(came.unwrap(), "silence after {} packets", heard.len());
+        }
+        assert_eq!(heard, payloads);
+        assert!(matches!(broker.receive(5000, |_| ()), Err(Failure::Broker(_))), "the close is reported");
+    }
+
+    #[test]
+    fn what_is_not_mqtt_ends_the_run() {
+        let mut broker = Broker::connect(scripted(vec![vec![0xFF; 8]]), "test").unwrap();
+        assert!(matches!(broker.receive(5000, |_| ()), Err(Failure::Broker(_))));
+    }
+}

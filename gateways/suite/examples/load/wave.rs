@@ -13,8 +13,8 @@ pub(crate) struct Wave {
     exchanges: Vec<Exchange>,
     /// Clients before this one were asked at least once.
     next: u32,
-    /// Deadlines of the last transmissions, which come in order because the interval is one.
-    deadlines: VecDeque<(u64, u32, u8)>,
+    /// When each client that was asked is due again, answered or not; in order, because the interval is one.
+    deadlines: VecDeque<(u64, u32)>,
     open: usize,
     pub(crate) accepted: u32,
     pub(crate) refused: u32,
@@ -54,20 +54,19 @@ impl Wave {
 
     /// The client to (re)transmit to now, noted as done; `None` when the window is full or all were asked.
     pub(crate) fn next(&mut self, now: u64) -> Option<u32> {
-        let (client, transmissions) = self.overdue(now).or_else(|| self.unasked(now))?;
-        self.deadlines.push_back((now.saturating_add(self.retry_after), client, transmissions));
+        let client = self.overdue(now).or_else(|| self.unasked(now))?;
+        self.deadlines.push_back((now.saturating_add(self.retry_after), client));
         Some(client)
     }
 
-    fn overdue(&mut self, now: u64) -> Option<(u32, u8)> {
-        while let Some((_, client, sent)) = self.deadlines.pop_front_if(|(deadline, ..)| *deadline <= now) {
+    fn overdue(&mut self, now: u64) -> Option<u32> {
+        while let Some((_, client)) = self.deadlines.pop_front_if(|(due, _)| *due <= now) {
             let Some(exchange) = slot(&mut self.exchanges, client) else { continue };
             match exchange {
-                Exchange::Asked { transmissions, .. } if *transmissions != sent => {}
                 Exchange::Asked { transmissions, .. } if *transmissions < self.tries => {
                     *transmissions += 1;
                     self.retransmitted += 1;
-                    return Some((client, *transmissions));
+                    return Some(client);
                 }
                 Exchange::Asked { .. } => {
                     *exchange = Exchange::Done;
@@ -80,7 +79,7 @@ impl Wave {
         None
     }
 
-    fn unasked(&mut self, now: u64) -> Option<(u32, u8)> {
+    fn unasked(&mut self, now: u64) -> Option<u32> {
         if self.open >= self.window {
             return None;
         }
@@ -88,7 +87,7 @@ impl Wave {
         *slot(&mut self.exchanges, client)? = Exchange::Asked { since: now, transmissions: 1 };
         self.next += 1;
         self.open += 1;
-        Some((client, 1))
+        Some(client)
     }
 
     /// Notes the answer, `refusal` if it was one. A second one, or one to no question, changes nothing and gives false.
