@@ -56,9 +56,6 @@ pub(crate) enum Due {
     Register,
 }
 
-/// Messages that wait for one device.
-const HOLD: HoldLimits = HoldLimits { messages: 1000, bytes: 1 << 20 };
-
 impl Base {
     pub(crate) fn new(gateway: GatewayId, config: &MqttsnConfig) -> Self {
         let rules = Rules {
@@ -70,7 +67,10 @@ impl Base {
             max_retries: config.max_retries,
             session_expiry_ms: config.session_expiry.as_millis(),
             idle_timeout_ms: config.idle_timeout.as_millis(),
-            hold: HOLD,
+            hold: HoldLimits {
+                messages: usize::try_from(config.sleep_queue).unwrap_or(usize::MAX),
+                bytes: usize::try_from(config.sleep_queue_bytes.bytes()).unwrap_or(usize::MAX),
+            },
         };
         Self { gateway, rules, wheel: Wheel::new(0), counts: Counts::default() }
     }

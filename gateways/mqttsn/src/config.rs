@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bridge_core::config::{check_template, check_topic};
-use settings::{HumanDuration, Section, Settings};
+use settings::{ByteSize, HumanDuration, Section, Settings};
 
 /// Keys of the MQTT-SN gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +22,10 @@ pub struct MqttsnConfig {
     pub max_retries: u8,
     /// How long a session with CleanSession 0 is kept after its client has gone.
     pub session_expiry: HumanDuration,
-    /// Return code of CONNACK when authentication is refused: 3, or what other gateways send: 1 or 0x80.
-    pub auth_refused_code: u8,
+    /// Messages held for one client that is not there, or that has yet to acknowledge earlier ones.
+    pub sleep_queue: u32,
+    /// Octets of those.
+    pub sleep_queue_bytes: ByteSize,
     /// Prefix of every topic of this gateway, with placeholders; empty is none.
     pub mountpoint: String,
     /// Time from the first message of an address until CONNECT is complete.
@@ -40,7 +42,8 @@ impl Default for MqttsnConfig {
             retry_interval: HumanDuration::from_secs(10),
             max_retries: 3,
             session_expiry: HumanDuration::from_secs(7200),
-            auth_refused_code: 3,
+            sleep_queue: 1000,
+            sleep_queue_bytes: ByteSize::from_kb(1024),
             mountpoint: String::new(),
             idle_timeout: HumanDuration::from_secs(30),
         }
@@ -60,10 +63,8 @@ impl Settings for MqttsnConfig {
         s.ranged("retry_interval", &mut self.retry_interval, second..=hour);
         s.leaf("max_retries", &mut self.max_retries);
         s.leaf("session_expiry", &mut self.session_expiry);
-        s.checked("auth_refused_code", &mut self.auth_refused_code, |code| match code {
-            1 | 3 | 0x80 => Ok(()),
-            _ => Err("is no return code for this: it is 3, 1 or 0x80".into()),
-        });
+        s.ranged("sleep_queue", &mut self.sleep_queue, 1..=1_000_000);
+        s.leaf("sleep_queue_bytes", &mut self.sleep_queue_bytes);
         s.checked("mountpoint", &mut self.mountpoint, |mountpoint| check_template(mountpoint));
         s.ranged("idle_timeout", &mut self.idle_timeout, second..=hour);
         s.not_in_this_version(&[
@@ -71,8 +72,7 @@ impl Settings for MqttsnConfig {
             "advertise_interval",
             "predefined_for",
             "subs_resume",
-            "sleep_queue",
-            "sleep_queue_bytes",
+            "auth_refused_code",
             "username",
             "password",
             "password_file",
@@ -96,11 +96,11 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back() {
-        let text = "predefined = { 7 = \"a/b\", 1024 = \"c\" }\nauth_refused_code = 0x80\nmountpoint = \"sn/%c/\"";
+        let text = "predefined = { 7 = \"a/b\", 1024 = \"c\" }\nsleep_queue_bytes = \"2MB\"\nmountpoint = \"sn/%c/\"";
         let (mut config, problems) = read(text);
         assert_eq!(problems, [""; 0]);
         assert_eq!(config.predefined, [(7, "a/b".into()), (1024, "c".into())].into());
-        assert_eq!(config.auth_refused_code, 0x80);
+        assert_eq!(config.sleep_queue_bytes, ByteSize::from_kb(2048));
         assert_eq!(read(&settings::to_toml(&mut config)), (config, vec![]));
     }
 
@@ -115,9 +115,9 @@ mod tests {
             ("predefined.2 = \"\"",         "predefined.2: \"\" is empty"),
             ("max_topics = 64511",          "max_topics: expected 1 to 64510, found the number 64511"),
             ("retry_interval = \"0s\"",     "retry_interval: expected \"1s\" to \"1h\", found \"0s\""),
-            ("auth_refused_code = 2",       "auth_refused_code: the number 2 is no return code for this: it is 3, 1 or 0x80"),
+            ("sleep_queue = 0",             "sleep_queue: expected 1 to 1000000, found the number 0"),
             ("mountpoint = \"a/%x/\"",      "mountpoint: \"a/%x/\" is no topic prefix: unknown placeholder %x"),
-            ("sleep_queue = 1000",          "sleep_queue: not in this version"),
+            ("auth_refused_code = 1",       "auth_refused_code: not in this version"),
             ("predefined_for.lamp.1 = \"a\"", "predefined_for: not in this version"),
             ("enable_qos3 = true",          "enable_qos3: is EMQX's name: here it is `qos_minus_one`"),
             ("clientinfo_override = {}",    "clientinfo_override: is EMQX's name: here it is `[[auth.chain]] type = \"static\"`"),

@@ -2,8 +2,8 @@
 
 use crate::base::Base;
 use crate::counts::Count;
+use crate::down::Down;
 use crate::machine::Mqttsn;
-use crate::publish_down::Down;
 use crate::receipts::Receipts;
 use crate::registry::Registry;
 use crate::session::{Next, Session, State};
@@ -199,9 +199,8 @@ impl Mqttsn {
                 username: "",
                 host: Some(peer.addr.ip()),
                 connectionless: false,
-                will: None,
             };
-            match cx.bridge.connect(cx.now, Token(key.to_bits()), &who) {
+            match cx.bridge.connect(Token(key.to_bits()), &who) {
                 Ok(client) => session.client = Some(client),
                 Err(why) => {
                     tracing::debug!(protocol = "mqttsn", client_id = %session.id, reason = why.reason(), "refused");
@@ -266,8 +265,8 @@ impl Mqttsn {
     /// The client is not connected any more: what CleanSession = 0 keeps is kept, else the session ends.
     fn leave(&mut self, cx: &mut Cx<'_>, key: Key) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        // A client that has never got as far as CONNACK has nothing to keep.
-        if session.clean || session.client.is_none() {
+        // A client that has never got as far as CONNACK has nothing to keep, one without an id cannot come back to it.
+        if session.clean || session.generated || session.client.is_none() {
             self.end(cx, key);
             return;
         }
@@ -302,7 +301,7 @@ impl Mqttsn {
 }
 
 fn detach(base: &Base, cx: &mut Cx<'_>, client: ClientRef) {
-    match cx.bridge.up(cx.now, client, Uplink::Disconnect { send_will: false }) {
+    match cx.bridge.up(cx.now, client, Uplink::Disconnect) {
         Taken::Done | Taken::Owed => {}
         Taken::Full | Taken::Denied(_) => base.counts.up(Count::BrokerRefused),
     }

@@ -9,6 +9,7 @@ mod base;
 mod config;
 mod connect;
 mod counts;
+mod down;
 #[doc(hidden)]
 pub mod fuzzing;
 mod hold;

@@ -260,8 +260,8 @@ impl Mqttsn {
 /// The client that publishes at QoS −1 for a listener.
 fn connectionless(cx: &mut Cx<'_>, gateway: GatewayId, listener: ListenerId) -> Option<ClientRef> {
     let id = ClientId::try_from(CONNECTIONLESS_ID).ok()?;
-    let who = Connect { gateway, listener, id, username: "", host: None, connectionless: true, will: None };
-    cx.bridge.connect(cx.now, CONNECTIONLESS, &who).ok()
+    let who = Connect { gateway, listener, id, username: "", host: None, connectionless: true };
+    cx.bridge.connect(CONNECTIONLESS, &who).ok()
 }
 
 impl Machine for Mqttsn {

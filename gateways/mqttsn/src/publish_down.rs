@@ -6,7 +6,8 @@
 
 use crate::base::{Base, Due};
 use crate::counts::Count;
-use crate::hold::{Held, HoldQueue, Way};
+use crate::down::{InFlight, Registering, Stage};
+use crate::hold::{Held, Way};
 use crate::session::{Next, Session};
 use crate::will::qos_down;
 use bridge_core::Qos;
@@ -16,87 +17,8 @@ use bridge_core::peer::Peer;
 use bridge_core::publication::Publication;
 use bridge_core::slab::Key;
 use bridge_core::topic::TopicName;
-use bridge_core::wheel::TimerId;
 use codec_mqttsn as sn;
 use codec_mqttsn::{Message, MsgId, ReturnCode, Topic, TopicId};
-
-/// What is on its way to one device.
-#[derive(Debug, Default)]
-pub(crate) struct Down {
-    pub(crate) queue: HoldQueue,
-    in_flight: Option<InFlight>,
-    registering: Option<Registering>,
-    last_msg_id: u16,
-}
-
-/// A publication of QoS 1 or 2 that the device has not acknowledged.
-#[derive(Debug)]
-struct InFlight {
-    held: Held,
-    msg_id: MsgId,
-    stage: Stage,
-    tries: u8,
-    timer: Option<TimerId>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// PUBLISH was sent: PUBACK or PUBREC is due.
-    Published,
-    /// PUBREL was sent: PUBCOMP is due.
-    Released,
-}
-
-/// A REGISTER that the device has not acknowledged.
-#[derive(Debug)]
-struct Registering {
-    topic_id: TopicId,
-    msg_id: MsgId,
-    tries: u8,
-    timer: Option<TimerId>,
-}
-
-impl Down {
-    /// A msg id that is not in use. 0 is no id.
-    fn next_msg_id(&mut self) -> MsgId {
-        loop {
-            self.last_msg_id = self.last_msg_id.checked_add(1).unwrap_or(1);
-            let id = MsgId(self.last_msg_id);
-            let used = self.in_flight.as_ref().is_some_and(|f| f.msg_id == id)
-                || self.registering.as_ref().is_some_and(|r| r.msg_id == id);
-            if !used {
-                return id;
-            }
-        }
-    }
-
-    /// Disarms both timers: the client is not there.
-    pub(crate) fn rest(&mut self, base: &mut Base) {
-        let timers =
-            [self.in_flight.as_mut().and_then(|f| f.timer.take()), self.registering.take().and_then(|r| r.timer)];
-        for timer in timers.into_iter().flatten() {
-            base.wheel.cancel(timer);
-        }
-    }
-
-    /// True when no answer of the device is waited for.
-    pub(crate) const fn is_idle(&self) -> bool {
-        self.in_flight.is_none() && self.registering.is_none()
-    }
-
-    /// How many timers are armed: one for each exchange of a client that is there, else none.
-    ///
-    /// # Panics
-    /// When that is not so.
-    pub(crate) fn check(&self, base: &Base, active: bool) -> usize {
-        let timers = [self.in_flight.as_ref().map(|f| f.timer), self.registering.as_ref().map(|r| r.timer)];
-        timers.into_iter().flatten().fold(0, |count, timer| {
-            let armed = timer.is_some_and(|timer| base.wheel.is_armed(timer));
-            assert_eq!(armed, active, "an exchange without its timer, or a timer without its client");
-            count + usize::from(armed)
-        })
-    }
-}
 
 impl Session {
     /// A message from the broker: sent, or held.
@@ -349,7 +271,8 @@ impl Session {
     /// What is in flight was not acknowledged in time.
     pub(crate) fn publish_again(&mut self, base: &mut Base, cx: &mut Cx<'_>, key: Key) -> Next {
         let Some(flight) = self.down.in_flight.as_mut() else { return Next::Stay };
-        if flight.timer.is_some_and(|timer| base.wheel.is_armed(timer)) {
+        // No timer: the client was lost to another alarm of this very moment. An armed one: another exchange's.
+        if flight.timer.is_none_or(|timer| base.wheel.is_armed(timer)) {
             return Next::Stay;
         }
         if flight.tries >= base.rules.max_retries {
@@ -363,7 +286,7 @@ impl Session {
     /// REGISTER was not acknowledged in time.
     pub(crate) fn register_again(&mut self, base: &mut Base, cx: &mut Cx<'_>, key: Key) -> Next {
         let Some(registering) = self.down.registering.as_mut() else { return Next::Stay };
-        if registering.timer.is_some_and(|timer| base.wheel.is_armed(timer)) {
+        if registering.timer.is_none_or(|timer| base.wheel.is_armed(timer)) {
             return Next::Stay;
         }
         if registering.tries >= base.rules.max_retries {

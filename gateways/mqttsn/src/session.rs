@@ -1,7 +1,7 @@
 //! One client: what it is in, and what it has.
 
 use crate::base::Base;
-use crate::publish_down::Down;
+use crate::down::Down;
 use crate::receipts::Receipts;
 use crate::registry::Registry;
 use crate::subscribe::Subscriptions;
@@ -118,5 +118,15 @@ impl Session {
         let State::Active { heard_ms } = self.state else { return None };
         // 1.5 × Duration: MQTT's tolerance, which the contract of CONNECT takes over.
         (self.keepalive_s > 0).then(|| heard_ms.saturating_add(u64::from(self.keepalive_s).saturating_mul(1500)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_leaves_room_in_the_kilobyte_of_its_client() {
+        assert!(size_of::<Session>() <= 400, "{} octets", size_of::<Session>());
     }
 }

@@ -78,6 +78,14 @@ fn a_session_without_clean_session_is_kept_until_it_expires() {
 }
 
 #[test]
+fn a_session_under_a_generated_id_is_not_kept() {
+    let mut world = World::default();
+    assert_eq!(world.ask(1, "06040001003c"), ["030500"]);
+    assert_eq!(world.ask(1, "0218"), ["0218"]);
+    assert_eq!(world.sessions(), [0, 0, 0], "nobody could come back to it");
+}
+
+#[test]
 fn what_came_meanwhile_is_delivered_after_the_connack_that_resumes_the_session() {
     let mut world = World::default();
     world.connect(1, "dev", false);
@@ -107,6 +115,21 @@ fn a_clean_connect_throws_away_what_was_kept() {
     world.publish("t/a", "1", Qos::AtLeastOnce);
     assert_eq!(world.try_connect(1, "dev", true), ["030500"]);
     assert_eq!(world.filters(), NOTHING);
+}
+
+#[test]
+fn a_client_lost_in_the_moment_of_a_repetition_is_sent_nothing_more() {
+    let mut world = World::default();
+    world.connect(1, "dev", false);
+    world.subscribe(1, "t/a", SnQos::AtLeastOnce);
+    world.wait_s(80);
+    world.publish("t/a", "1", Qos::AtLeastOnce);
+    assert_eq!(world.hear(1), ["080c200401000131"]);
+    // Keep-alive and repetition fall due in the same millisecond.
+    world.wait_s(10);
+    assert_eq!((world.hear(1), world.sessions()), (vec![], [0, 0, 1]));
+    world.wait_s(60);
+    assert_eq!(world.hear(1), NOTHING);
 }
 
 #[test]

@@ -1,0 +1,84 @@
+//! What is on its way to one device: the queue, and the two exchanges that it has to answer.
+
+use crate::base::Base;
+use crate::hold::{Held, HoldQueue};
+use bridge_core::wheel::TimerId;
+use codec_mqttsn::{MsgId, TopicId};
+
+/// What is on its way to one device.
+#[derive(Debug, Default)]
+pub(crate) struct Down {
+    pub(crate) queue: HoldQueue,
+    pub(crate) in_flight: Option<InFlight>,
+    pub(crate) registering: Option<Registering>,
+    last_msg_id: u16,
+}
+
+/// A publication of QoS 1 or 2 that the device has not acknowledged.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    pub(crate) held: Held,
+    pub(crate) msg_id: MsgId,
+    pub(crate) stage: Stage,
+    pub(crate) tries: u8,
+    pub(crate) timer: Option<TimerId>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// PUBLISH was sent: PUBACK or PUBREC is due.
+    Published,
+    /// PUBREL was sent: PUBCOMP is due.
+    Released,
+}
+
+/// A REGISTER that the device has not acknowledged.
+#[derive(Debug)]
+pub(crate) struct Registering {
+    pub(crate) topic_id: TopicId,
+    pub(crate) msg_id: MsgId,
+    pub(crate) tries: u8,
+    pub(crate) timer: Option<TimerId>,
+}
+
+impl Down {
+    /// A msg id that is not in use. 0 is no id.
+    pub(crate) fn next_msg_id(&mut self) -> MsgId {
+        loop {
+            self.last_msg_id = self.last_msg_id.checked_add(1).unwrap_or(1);
+            let id = MsgId(self.last_msg_id);
+            let used = self.in_flight.as_ref().is_some_and(|f| f.msg_id == id)
+                || self.registering.as_ref().is_some_and(|r| r.msg_id == id);
+            if !used {
+                return id;
+            }
+        }
+    }
+
+    /// Disarms both timers: the client is not there.
+    pub(crate) fn rest(&mut self, base: &mut Base) {
+        let timers =
+            [self.in_flight.as_mut().and_then(|f| f.timer.take()), self.registering.take().and_then(|r| r.timer)];
+        for timer in timers.into_iter().flatten() {
+            base.wheel.cancel(timer);
+        }
+    }
+
+    /// True when no answer of the device is waited for.
+    pub(crate) const fn is_idle(&self) -> bool {
+        self.in_flight.is_none() && self.registering.is_none()
+    }
+
+    /// How many timers are armed: one for each exchange of a client that is there, else none.
+    ///
+    /// # Panics
+    /// When that is not so.
+    pub(crate) fn check(&self, base: &Base, active: bool) -> usize {
+        let timers = [self.in_flight.as_ref().map(|f| f.timer), self.registering.as_ref().map(|r| r.timer)];
+        timers.into_iter().flatten().fold(0, |count, timer| {
+            let armed = timer.is_some_and(|timer| base.wheel.is_armed(timer));
+            assert_eq!(armed, active, "an exchange without its timer, or a timer without its client");
+            count + usize::from(armed)
+        })
+    }
+}
