@@ -16,8 +16,9 @@
 //! once, at several times the cost in generator and broker.
 //!
 //! What a figure depends on, and therefore names: the offered rate, the clients, and the tick in which due messages are
-//! sent at once, which moves the gateway's batches. Switch off the gateway's limit on new sessions per second before
-//! `connect`. Only loopback addresses are taken; every run ends by its counts or by `--deadline`.
+//! sent at once, which moves the gateway's batches. Raise the gateway's limit on new sessions per second before
+//! `connect`, and take memory per client from a gateway just started: what earlier runs left is used again. At low rates
+//! the ticks themselves are most of the CPU time. Only loopback addresses are taken; every run ends by its counts or by `--deadline`.
 #![forbid(unsafe_code)]
 #![allow(
     clippy::disallowed_methods,
