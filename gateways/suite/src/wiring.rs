@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bridge_core::Qos;
 use bridge_core::bridge::{BridgeSettings, ListenerRules, NodeStatus};
 use bridge_core::config::{BrokerConfig, BrokerProtocol, BrokerUrl, EventsConfig};
 use bridge_core::gate::{Gate, Gates};
@@ -52,6 +53,8 @@ pub(crate) struct Listener {
     /// One for each worker.
     sockets: Vec<BoundUdp>,
     gate: Gate,
+    /// As configured; empty = the gateway's.
+    mountpoint: String,
 }
 
 /// Binds all listeners of all gateways, in the order of their numbers.
@@ -76,6 +79,7 @@ pub(crate) fn bind(config: &Config, workers: u16) -> Result<Vec<Listener>, Failu
             receive_buffer: first.map_or(0, BoundUdp::receive_buffer),
             sockets,
             gate: Gate::new(listener.max_connections, listener.max_conn_rate),
+            mountpoint: listener.mountpoint.clone(),
         })
     };
     gateway.listeners.udp.iter().map(bind).collect()
@@ -141,9 +145,13 @@ pub(crate) fn shards(
     mut seed: impl FnMut() -> Result<u64, Failure>,
 ) -> Result<Vec<WorkerSettings>, Failure> {
     let status = node_status(&node.config.events, node.name)?;
-    let mountpoint = parse("gateways.mqttsn.mountpoint", &node.config.gateways.mqttsn.machine.mountpoint)?;
-    let (mut sockets, mut gates) = (Vec::new(), Vec::new());
+    let common = parse("gateways.mqttsn.mountpoint", &node.config.gateways.mqttsn.machine.mountpoint)?;
+    let (mut sockets, mut gates, mut mountpoints) = (Vec::new(), Vec::new(), Vec::new());
     for (id, listener) in (0..).map(ListenerId).zip(listeners) {
+        mountpoints.push(match listener.mountpoint.as_str() {
+            "" => common.clone(),
+            own => parse(&format!("{}.mountpoint", listener.key), own)?,
+        });
         gates.push(listener.gate);
         sockets.push((id, listener.sockets.into_iter()));
     }
@@ -160,7 +168,7 @@ pub(crate) fn shards(
         let machines: Vec<Box<dyn Machine + Send>> = vec![Box::new(machine)];
         let bridge = BridgeSettings {
             links: links(node, number, status.as_ref()),
-            listeners: ids.iter().map(|_| ListenerRules::new(mountpoint.clone())).collect(),
+            listeners: mountpoints.iter().cloned().map(ListenerRules::new).collect(),
             node: node.name.into(),
             status,
             seed: seed()?,
@@ -199,8 +207,9 @@ fn node_status(events: &EventsConfig, name: &str) -> Result<Option<NodeStatus>, 
     }
     let wrong = |why: String| Failure::Configuration(vec![format!("events.prefix: {why}")]);
     let values = Values { node: Some(name), ..Values::default() };
+    let qos = Qos::from_bits(events.qos).ok_or_else(|| wrong(format!("QoS {} is none", events.qos)))?;
     let prefix = parse("events.prefix", &events.prefix)?.render(&values).map_err(|fault| wrong(fault.to_string()))?;
-    NodeStatus::under(&prefix).map(Some).map_err(|fault| wrong(fault.to_string()))
+    NodeStatus::under(&prefix, qos).map(Some).map_err(|fault| wrong(fault.to_string()))
 }
 
 /// The links of shard `number`. They are counted node-wide; the first of shard 0 has the will.

@@ -66,14 +66,14 @@ struct Sums {
 impl Collector for Sums {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let started = ConstGauge::new(self.started_s);
-        started.encode(encoder.encode_descriptor(START_TIME.name, START_TIME.help, None, MetricType::Gauge)?)?;
+        started.encode(encoder.encode_descriptor(START_TIME.name, &sentence(START_TIME.help), None, MetricType::Gauge)?)?;
         for (family, series) in self.sums.values() {
             // The format puts the suffix of counters there itself.
             let (name, kind) = match family.kind {
                 Kind::Counter => (family.name.trim_end_matches("_total"), MetricType::Counter),
                 Kind::Gauge => (family.name, MetricType::Gauge),
             };
-            let mut metric = encoder.encode_descriptor(name, family.help, None, kind)?;
+            let mut metric = encoder.encode_descriptor(name, &sentence(family.help), None, kind)?;
             for (labels, value) in series {
                 // One without labels is written without their braces.
                 if labels.is_empty() {
@@ -85,6 +85,11 @@ impl Collector for Sums {
         }
         Ok(())
     }
+}
+
+/// As the registry itself writes help texts.
+fn sentence(help: &str) -> String {
+    format!("{help}.")
 }
 
 fn write_value(to: &mut MetricEncoder<'_>, kind: Kind, value: u64) -> Result<(), fmt::Error> {

@@ -3,7 +3,12 @@
 use super::*;
 use std::collections::BTreeSet;
 
-use bridge_core::meter::{Count, Counts};
+use bridge_core::meter::Counts;
+use config::Config;
+use transport::broker::Target;
+use transport::{Clock, Driver};
+
+use crate::wiring::{self, Node};
 
 const THINGS: Family = Family { name: "tidegate_things_total", help: "Things", kind: Kind::Counter };
 const ROOM: Family = Family { name: "tidegate_room", help: "Room", kind: Kind::Gauge };
@@ -37,4 +42,57 @@ fn one_series_of_several_shards_is_one() {
     }
     assert!(text.contains(&format!("tidegate_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"))), "{text}");
     assert!(text.ends_with("# EOF\n"));
+}
+
+/// The meters of all parts of a shard that runs every gateway.
+fn all_meters() -> Vec<Arc<Meter>> {
+    let mut config = Config::default();
+    config.gateways.mqttsn.listeners.udp.values_mut().for_each(|listener| listener.bind = "127.0.0.1:0".parse().unwrap());
+    let listeners = wiring::bind(&config, 1).unwrap();
+    let target = Target { host: "127.0.0.1".into(), port: 1, tls: None };
+    let node = Node { config: &config, name: "north", workers: 1, targets: [target].into() };
+    let one = wiring::shards(&node, listeners, || Ok(1)).unwrap().pop().unwrap();
+    let mut meters = one.shard.meters();
+    meters.extend(one.machine_meters);
+    let runtime = crate::worker::runtime().unwrap();
+    let _inside = runtime.enter();
+    meters.push(Driver::new(Clock::start(), one.shard, one.driver).unwrap().meter());
+    meters
+}
+
+/// A row of the table in `docs/metrics.md`.
+fn row(family: &Family, labels: &[String]) -> String {
+    let kind = match family.kind {
+        Kind::Counter => "counter",
+        Kind::Gauge => "gauge",
+    };
+    format!("| `{}` | {kind} | {} | {} |", family.name, labels.join(" · "), family.help)
+}
+
+/// `name`: values, for each label that any series of the family has.
+fn labels_of(series: &BTreeMap<Labels, u64>) -> Vec<String> {
+    let mut values: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (name, value) in series.keys().copied().flatten() {
+        values.entry(name).or_default().insert(value);
+    }
+    let label = |(name, values): (&&str, &BTreeSet<&str>)| {
+        let values: Vec<_> = values.iter().map(|value| format!("`{value}`")).collect();
+        format!("`{name}`: {}", values.join(" "))
+    };
+    values.iter().map(label).collect()
+}
+
+#[test]
+fn the_document_names_every_family_with_its_labels_and_no_other() {
+    let meters = all_meters();
+    let mut expected: Vec<_> =
+        add_up(meters.iter()).values().map(|(family, series)| row(family, &labels_of(series))).collect();
+    expected.push(row(&BUILD_INFO, &["`version`".to_owned()]));
+    expected.push(row(&START_TIME, &[]));
+    expected.sort();
+    let document = include_str!("../../../../../docs/metrics.md");
+    let found: Vec<_> = document.lines().filter(|line| line.starts_with("| `tidegate_")).collect();
+    let missing: Vec<_> = expected.iter().filter(|row| !found.contains(&row.as_str())).cloned().collect();
+    assert!(missing.is_empty(), "docs/metrics.md lacks\n{}", missing.join("\n"));
+    assert_eq!(found, expected, "docs/metrics.md has rows of nothing that is counted, or in another order");
 }
