@@ -17,7 +17,7 @@ use crate::link::{Link, LinkEvent, Origin};
 use crate::meter::{Counts, Meter};
 use crate::metrics::BridgeCount;
 use crate::peer::GatewayId;
-use crate::publication::{Publication, Stored};
+use crate::publication::Publication;
 use crate::slab::Slab;
 use crate::template::Mountpoint;
 use crate::time::{Deadline, Now, earliest};
@@ -130,14 +130,10 @@ impl Bridge {
     /// # Errors
     /// [`Refusal::BadIdentity`] when its client id or user name would break out of its level in the listener's
     /// mountpoint, [`Refusal::Limit`] when 2^32 clients are there already.
-    pub fn connect(&mut self, now: Now, handle: Token, who: &Connect<'_>) -> Result<ClientRef, Refusal> {
+    pub fn connect(&mut self, handle: Token, who: &Connect<'_>) -> Result<ClientRef, Refusal> {
         let mount = self.mountpoint(who)?;
-        let will = match &who.will {
-            Some(will) => Some(self.copy_will(now, mount.prefix(), will)?),
-            None => None,
-        };
         let link = if who.connectionless { 0 } else { self.link_of(who.id.as_str()) };
-        let client = Client { handle, gateway: who.gateway, link, mount, will, places: Vec::new() };
+        let client = Client { handle, gateway: who.gateway, link, mount, places: Vec::new() };
         self.clients.insert(client).map(ClientRef).ok_or(Refusal::Limit)
     }
 
@@ -147,8 +143,7 @@ impl Bridge {
             Uplink::Publish { token, what } => self.publish(now, client, token, &what),
             Uplink::Subscribe { token, filter, qos, retained } => self.subscribe(client, token, filter, qos, retained),
             Uplink::Unsubscribe { token, filter } => self.unsubscribe(client, token, filter),
-            Uplink::WillChanged { will } => self.change_will(now, client, will.as_ref()),
-            Uplink::Disconnect { send_will } => self.disconnect(now, client, send_will),
+            Uplink::Disconnect => self.disconnect(client),
         }
     }
 
@@ -206,36 +201,12 @@ impl Bridge {
         Taken::Done
     }
 
-    fn change_will(&mut self, now: Now, client: ClientRef, will: Option<&Publication<'_>>) -> Taken {
-        let Some(who) = self.clients.get(client.0) else { return Taken::Denied(Refusal::NoSuchClient) };
-        let stored = match will.map(|will| self.copy_will(now, who.mount.prefix(), will)).transpose() {
-            Ok(stored) => stored,
-            Err(refusal) => return Taken::Denied(refusal),
-        };
-        if let Some(who) = self.clients.get_mut(client.0) {
-            who.will = stored;
-        }
-        Taken::Done
-    }
-
-    fn copy_will(&self, now: Now, prefix: &str, will: &Publication<'_>) -> Result<Box<Stored>, Refusal> {
-        Stored::copy_under(prefix, will, now).map(Box::new).ok_or(Refusal::BadTopic)
-    }
-
-    fn disconnect(&mut self, now: Now, client: ClientRef, send_will: bool) -> Taken {
+    fn disconnect(&mut self, client: ClientRef) -> Taken {
         let Some(who) = self.clients.remove(client.0) else { return Taken::Denied(Refusal::NoSuchClient) };
         let Some(line) = self.lines.get_mut(usize::from(who.link)) else { return Taken::Done };
         for place in who.places {
             if let Some(text) = line.upstream.leave(place.filter, client, place.subscription) {
                 line.link.unsubscribe(&text);
-            }
-        }
-        let will = who.will.filter(|_| send_will);
-        if let Some(view) = will.as_ref().and_then(|will| will.view(now)) {
-            self.counts.up(BridgeCount::Wills);
-            // Nobody is left to be told of a full queue; the queue counts what it refuses.
-            if matches!(line.link.publish(now, None, "", &view), Taken::Full | Taken::Denied(_)) {
-                self.counts.up(BridgeCount::WillsLost);
             }
         }
         Taken::Done

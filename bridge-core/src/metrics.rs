@@ -87,9 +87,5 @@ crate::count! {
         Clients = CLIENTS {};
         /// Gauge: filters upstream.
         Filters = UPSTREAM_FILTERS {};
-        /// Wills handed to a link.
-        Wills = WILLS { result: "published" };
-        /// Wills that a link would not take.
-        WillsLost = WILLS { result: "refused" };
     }
 }

@@ -31,8 +31,6 @@ pub struct Connect<'a> {
     /// A client that never connects (MQTT-SN QoS −1): it uses the first link of the shard, since there is no
     /// session whose order could matter.
     pub connectionless: bool,
-    /// Published if it is lost.
-    pub will: Option<Publication<'a>>,
 }
 
 /// What a connected client says.
@@ -65,17 +63,9 @@ pub enum Uplink<'a> {
         /// The filter given in `Subscribe`.
         filter: TopicFilter<'a>,
     },
-    /// Another will, or none.
-    WillChanged {
-        /// Published if the client is lost.
-        will: Option<Publication<'a>>,
-    },
-    /// The client is gone: its subscriptions end, and its will is published or forgotten. The reference is stale from
-    /// here on; messages that it has published still go their way, their completions do not come any more.
-    Disconnect {
-        /// It was lost, or taken over in a way that publishes its will.
-        send_will: bool,
-    },
+    /// The client is gone, and its subscriptions end with it. (Its will, if it is lost, its machine publishes before.)
+    /// The reference is stale from here on; messages that it has published still go their way.
+    Disconnect,
 }
 
 /// The bridge's answer, there and then.

@@ -1,5 +1,4 @@
 use crate::peer::GatewayId;
-use crate::publication::Stored;
 use crate::slab::Key;
 use crate::template::Mountpoint;
 use crate::uplink::Token;
@@ -12,7 +11,6 @@ pub(super) struct Client {
     pub(super) gateway: GatewayId,
     pub(super) link: u16,
     pub(super) mount: Mountpoint,
-    pub(super) will: Option<Box<Stored>>,
     /// Where it is subscribed on its link. Few: a list.
     pub(super) places: Vec<Place>,
 }

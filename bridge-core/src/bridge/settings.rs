@@ -53,16 +53,17 @@ impl ListenerRules {
 #[derive(Clone, Debug)]
 pub struct NodeStatus {
     topic: TopicBuf,
+    qos: Qos,
 }
 
 impl NodeStatus {
-    /// `<prefix>/status`.
+    /// `<prefix>/status`, to be published with this QoS.
     ///
     /// # Errors
     /// Why that is no topic name.
-    pub fn under(prefix: &str) -> Result<Self, TopicFault> {
+    pub fn under(prefix: &str, qos: Qos) -> Result<Self, TopicFault> {
         let topic = [prefix, "/status"].concat();
-        Ok(Self { topic: TopicName::try_from(topic.as_str())?.into() })
+        Ok(Self { topic: TopicName::try_from(topic.as_str())?.into(), qos })
     }
 
     /// Its topic name.
@@ -75,6 +76,6 @@ impl NodeStatus {
     #[must_use]
     pub const fn publication(&self, online: bool) -> Publication<'_> {
         let payload: &[u8] = if online { b"online" } else { b"offline" };
-        Publication { topic: self.topic.as_name(), payload, qos: Qos::AtLeastOnce, retain: true, expiry_s: None }
+        Publication { topic: self.topic.as_name(), payload, qos: self.qos, retain: true, expiry_s: None }
     }
 }

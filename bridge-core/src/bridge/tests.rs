@@ -46,7 +46,7 @@ impl World {
             links: (0..links).map(link).collect(),
             listeners: vec![rules],
             node: "n".into(),
-            status: Some(NodeStatus::under("tidegate/n").unwrap()),
+            status: Some(NodeStatus::under("tidegate/n", Qos::AtLeastOnce).unwrap()),
             seed: 1,
         });
         let now = Now { mono_ms: 1000, wall_ms: 0 };
@@ -140,7 +140,7 @@ impl World {
         }
     }
 
-    fn connect(&mut self, handle: u64, id: &str, will: Option<Publication<'_>>) -> Result<ClientRef, Refusal> {
+    fn connect(&mut self, handle: u64, id: &str) -> Result<ClientRef, Refusal> {
         let who = Connect {
             gateway: SN,
             listener: ListenerId(0),
@@ -148,9 +148,8 @@ impl World {
             username: "",
             host: None,
             connectionless: false,
-            will,
         };
-        self.bridge.connect(self.now, Token(handle), &who)
+        self.bridge.connect(Token(handle), &who)
     }
 
     fn up(&mut self, client: ClientRef, uplink: Uplink<'_>) -> Taken {
@@ -193,21 +192,20 @@ fn a_publication_of_qos_1_settles_when_the_broker_has_it() {
     let mut world = World::new(1, "", Options { hold_acks: true, ..Options::new() });
     world.broker.release_acks();
     world.settle();
-    let lamp = world.connect(7, "lamp", None).unwrap();
+    let lamp = world.connect(7, "lamp").unwrap();
     let what = message("a/b", "on", Qos::AtLeastOnce);
     assert_eq!(world.up(lamp, Uplink::Publish { token: Some(Token(5)), what }), Taken::Owed);
     assert!(!world.notices.iter().any(|n| matches!(n, Notice::Settled { .. })), "not before the broker's word");
     world.broker.release_acks();
     world.settle();
-    let settled =
-        Notice::Settled { gateway: SN, client: Token(7), token: Token(5), outcome: Outcome::Acknowledged };
+    let settled = Notice::Settled { gateway: SN, client: Token(7), token: Token(5), outcome: Outcome::Acknowledged };
     assert_eq!(world.notices.last(), Some(&settled));
 }
 
 #[test]
 fn the_mountpoint_stands_in_front_upstream_and_is_taken_off_again() {
     let mut world = World::new(1, "site/%c/", Options::new());
-    let lamp = world.connect(7, "lamp", None).unwrap();
+    let lamp = world.connect(7, "lamp").unwrap();
     let what = message("a", "on", Qos::AtMostOnce);
     assert_eq!(world.up(lamp, Uplink::Publish { token: None, what }), Taken::Done);
     assert_eq!(world.broker.accepted().last().unwrap().topic, "site/lamp/a");
@@ -223,22 +221,8 @@ fn the_mountpoint_stands_in_front_upstream_and_is_taken_off_again() {
 #[test]
 fn a_client_id_that_would_break_out_of_its_level_is_refused_only_where_it_matters() {
     let mut world = World::new(1, "site/%c/", Options::new());
-    assert_eq!(world.connect(1, "a/b", None), Err(Refusal::BadIdentity));
-    assert!(World::new(1, "", Options::new()).connect(1, "a/b", None).is_ok());
-}
-
-#[test]
-fn a_will_is_published_for_the_lost_and_forgotten_for_those_who_leave() {
-    let mut world = World::new(1, "m/", Options::new());
-    let will = message("gone", "lamp", Qos::AtLeastOnce);
-    for (send_will, expected) in [(false, 0), (true, 1)] {
-        world.broker.take_accepted();
-        let lamp = world.connect(7, "lamp", Some(will)).unwrap();
-        assert_eq!(world.up(lamp, Uplink::Disconnect { send_will }), Taken::Done);
-        let wills = world.broker.accepted().iter().filter(|a| a.topic == "m/gone").count();
-        assert_eq!(wills, expected, "send_will {send_will}");
-        assert_eq!(world.up(lamp, Uplink::WillChanged { will: None }), Taken::Denied(Refusal::NoSuchClient));
-    }
+    assert_eq!(world.connect(1, "a/b"), Err(Refusal::BadIdentity));
+    assert!(World::new(1, "", Options::new()).connect(1, "a/b").is_ok());
 }
 
 #[test]
@@ -246,7 +230,7 @@ fn many_devices_are_one_subscription_and_what_is_kept_goes_to_the_newcomer() {
     let mut world = World::new(1, "", Options::new());
     world.broadcast("a/b", "kept", Qos::AtLeastOnce, true);
     for handle in 1..=3 {
-        let client = world.connect(handle, &format!("d{handle}"), None).unwrap();
+        let client = world.connect(handle, &format!("d{handle}")).unwrap();
         world.subscribe(client, "a/#", Qos::AtLeastOnce);
         let handed: Vec<u64> = std::mem::take(&mut world.handed).iter().map(|h| h.0).collect();
         assert_eq!(handed, [handle]);
@@ -261,7 +245,7 @@ fn overlapping_filters_bring_each_subscription_one_copy_however_the_broker_sends
     for merge_overlaps in [false, true] {
         let mut world = World::new(1, "", Options { merge_overlaps, ..Options::new() });
         for (handle, filter) in [(1, "a/#"), (2, "a/b"), (3, "+/b")] {
-            let client = world.connect(handle, &format!("d{handle}"), None).unwrap();
+            let client = world.connect(handle, &format!("d{handle}")).unwrap();
             world.subscribe(client, filter, Qos::AtMostOnce);
         }
         let mut live: Vec<u64> = world.broadcast("a/b", "x", Qos::AtMostOnce, false).iter().map(|h| h.0).collect();
@@ -274,7 +258,7 @@ fn overlapping_filters_bring_each_subscription_one_copy_however_the_broker_sends
 fn a_refused_subscription_is_told_so_and_is_none() {
     let refuse_subscribe = [("a".to_owned(), ReasonCode::NOT_AUTHORIZED)].into();
     let mut world = World::new(1, "", Options { refuse_subscribe, ..Options::new() });
-    let lamp = world.connect(7, "lamp", None).unwrap();
+    let lamp = world.connect(7, "lamp").unwrap();
     world.subscribe(lamp, "a", Qos::AtMostOnce);
     assert_eq!(granted(&world.notices, 7), [Err(Refusal::Broker(0x87))]);
     assert_eq!(world.bridge.lines[0].upstream.len(), 0);
@@ -284,13 +268,13 @@ fn a_refused_subscription_is_told_so_and_is_none() {
 #[test]
 fn who_leaves_takes_the_last_subscription_along() {
     let mut world = World::new(1, "", Options::new());
-    let (a, b) = (world.connect(1, "a", None).unwrap(), world.connect(2, "b", None).unwrap());
+    let (a, b) = (world.connect(1, "a").unwrap(), world.connect(2, "b").unwrap());
     world.subscribe(a, "t", Qos::AtMostOnce);
     world.subscribe(b, "t", Qos::AtMostOnce);
     let filter = TopicFilter::try_from("t").unwrap();
     assert_eq!(world.up(a, Uplink::Unsubscribe { token: Token(9), filter }), Taken::Done);
     assert_eq!(world.broker.filters("tidegate-n-0").count(), 1);
-    assert_eq!(world.up(b, Uplink::Disconnect { send_will: false }), Taken::Done);
+    assert_eq!(world.up(b, Uplink::Disconnect), Taken::Done);
     assert_eq!(world.broker.filters("tidegate-n-0").count(), 0);
 }
 
@@ -298,7 +282,7 @@ fn who_leaves_takes_the_last_subscription_along() {
 fn after_a_broker_without_memory_subscriptions_are_restored_before_anybody_is_told() {
     for keep_sessions in [true, false] {
         let mut world = World::new(1, "", Options::new());
-        let lamp = world.connect(7, "lamp", None).unwrap();
+        let lamp = world.connect(7, "lamp").unwrap();
         world.broadcast("t", "kept", Qos::AtMostOnce, true);
         world.subscribe(lamp, "t", Qos::AtLeastOnce);
         world.handed.clear();
@@ -341,7 +325,7 @@ fn a_device_keeps_to_its_link_and_the_connectionless_to_the_first() {
 #[test]
 fn a_filter_of_too_many_levels_is_refused() {
     let mut world = World::new(1, "site/", Options::new());
-    let lamp = world.connect(7, "lamp", None).unwrap();
+    let lamp = world.connect(7, "lamp").unwrap();
     assert_eq!(world.try_subscribe(lamp, &"/".repeat(MAX_LEVELS - 2), Qos::AtMostOnce), Taken::Owed);
     assert_eq!(
         world.try_subscribe(lamp, &"/".repeat(MAX_LEVELS - 1), Qos::AtMostOnce),

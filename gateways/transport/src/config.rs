@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bridge_core::config::check_template;
 use settings::{BindAddress, Section, Settings};
 
 /// The listeners of one gateway, by kind and name.
@@ -33,27 +34,34 @@ impl Settings for ListenersConfig {
 pub struct ListenerConfig {
     /// Where it listens.
     pub bind: BindAddress,
-    /// Sessions that it may have at a time, on UDP too; more are refused.
+    /// Sessions that it may have at a time, on UDP too; more are refused. 0 = no limit.
     pub max_connections: u32,
-    /// New sessions per second; more are refused.
+    /// New sessions per second; more are refused. 0 = no limit.
     pub max_conn_rate: u32,
+    /// Prefix of every topic of this listener's clients, instead of the gateway's; empty = the gateway's.
+    pub mountpoint: String,
 }
 
 impl ListenerConfig {
     /// On this port of the node's own address, with standard limits.
     #[must_use]
     pub const fn on(port: u16) -> Self {
-        Self { bind: BindAddress::Port(port), max_connections: 1_024_000, max_conn_rate: 1000 }
+        Self {
+            bind: BindAddress::Port(port),
+            max_connections: 1_024_000,
+            max_conn_rate: 1000,
+            mountpoint: String::new(),
+        }
     }
 }
 
 impl Settings for ListenerConfig {
     fn visit(&mut self, s: &mut Section<'_>) {
         s.leaf("bind", &mut self.bind);
-        s.ranged("max_connections", &mut self.max_connections, 1..=u32::MAX);
-        s.ranged("max_conn_rate", &mut self.max_conn_rate, 1..=u32::MAX);
+        s.leaf("max_connections", &mut self.max_connections);
+        s.leaf("max_conn_rate", &mut self.max_conn_rate);
+        s.checked("mountpoint", &mut self.mountpoint, |mountpoint| check_template(mountpoint));
         s.not_in_this_version(&[
-            "mountpoint",
             "rate_limit",
             "publish_limit",
             "proxy_protocol",
@@ -102,7 +110,8 @@ mod tests {
             ("udp.a.rate_limit = \"\"",    "udp.a.rate_limit: not in this version"),
             ("udp.a.access_rules = []",    "udp.a.access_rules: is EMQX's name: here it is `access`"),
             ("udp.a.max_clients = 1",      "udp.a.max_clients: is EMQX's name: here it is `max_connections`"),
-            ("udp.a.max_connections = 0",  "udp.a.max_connections: expected 1 to 4294967295, found the number 0"),
+            ("udp.a.max_connections = -1", "udp.a.max_connections: expected a whole number from 0 to 4294967295, found the number -1"),
+            ("udp.a.mountpoint = \"a/+/\"", "udp.a.mountpoint: \"a/+/\" is no topic prefix: character '+' is not allowed here"),
             ("upd.a.bind = 1",             "upd: unknown key"),
         ] {
             assert_eq!(read(text).1, [expected]);
