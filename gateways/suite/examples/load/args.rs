@@ -59,8 +59,8 @@ pub(crate) struct Common {
     /// Milliseconds without an arrival after which what is missing counts as lost
     #[arg(long, global = true, default_value = "2000", value_parser = milliseconds)]
     pub(crate) quiet_ms: Duration,
-    /// Wake up for each arrival instead of reading once a tick: exact latencies, at several times the CPU time of
-    /// generator and broker
+    /// Wake up for each arrival instead of reading once a tick: exact latencies, for about half as much CPU
+    /// time again in generator and broker
     #[arg(long, global = true)]
     pub(crate) exact_latency: bool,
     /// Leave the clients connected at the end

@@ -13,12 +13,13 @@
 //! process: its payload carries a stamp of one monotonic clock, taken right before the first transmission.
 //!
 //! Paced runs read arrivals once a tick, so that latencies are up to a tick too high; `--exact-latency` reads each at
-//! once, at several times the cost in generator and broker.
+//! once, at about half as much CPU time again in generator and broker.
 //!
 //! What a figure depends on, and therefore names: the offered rate, the clients, and the tick in which due messages are
 //! sent at once, which moves the gateway's batches. Raise the gateway's limit on new sessions per second before
 //! `connect`, and take memory per client from a gateway just started: what earlier runs left is used again. At low rates
-//! the ticks themselves are most of the CPU time. Only loopback addresses are taken; every run ends by its counts or by `--deadline`.
+//! the ticks themselves are most of the CPU time. Only loopback addresses are taken; every run ends by its counts or by
+//! `--deadline`.
 #![forbid(unsafe_code)]
 #![allow(
     clippy::disallowed_methods,
