@@ -128,6 +128,12 @@ impl SimBroker {
         self.connections.get_mut(&conn).map(Connection::take_output).unwrap_or_default()
     }
 
+    /// Whether [`Self::take_output`] would bring anything.
+    #[must_use]
+    pub fn has_output(&self, conn: u64) -> bool {
+        self.connections.get(&conn).is_some_and(|connection| !connection.output.is_empty())
+    }
+
     /// False when the broker has closed the connection, once its output is taken, or does not know it.
     #[must_use]
     pub fn is_open(&self, conn: u64) -> bool {

@@ -1,0 +1,69 @@
+//! Hundreds of devices, several shards and a broker, in virtual time, with loss, doubling, reordering, broken
+//! connections, and a broker that crashes, forgets, and is slow. Whatever goes wrong:
+//!
+//! * no acknowledged message is lost: the broker has it before the device is told;
+//! * none is published twice at QoS 2 while the broker keeps its session; if it does not: duplicates, never loss;
+//! * per topic, client and QoS the order is kept;
+//! * no bound is exceeded, and no packet breaks the protocol: the broker of these tests panics if one does;
+//! * once all is well again, everything finishes.
+//!
+//! A seed decides everything. `TIDEGATE_SIM_SEEDS=n` runs n of them per test instead of the default; a failing one says
+//! how to replay it: `TIDEGATE_SIM_SEED=s`.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test stops where something is wrong"
+)]
+
+mod checks;
+mod device;
+mod lines;
+mod network;
+mod plan;
+mod world;
+
+use checks::Tally;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use world::World;
+
+/// Seeds per test.
+const SEEDS: u64 = 24;
+
+#[test]
+fn while_the_broker_keeps_its_sessions_nothing_is_lost_or_doubled() {
+    run_seeds(true);
+}
+
+#[test]
+fn when_the_broker_forgets_its_sessions_nothing_acknowledged_is_lost() {
+    run_seeds(false);
+}
+
+#[test]
+fn a_seed_is_one_run() {
+    let [first, again] = [1, 1].map(|seed| format!("{:?}", World::new(seed, true).run()));
+    assert_eq!(first, again);
+}
+
+fn run_seeds(keeps_sessions: bool) {
+    let number =
+        |name| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap_or_else(|e| panic!("{name}: {e}")));
+    let seeds = match number("TIDEGATE_SIM_SEED") {
+        Some(seed) => seed..=seed,
+        None => 1..=number("TIDEGATE_SIM_SEEDS").unwrap_or(SEEDS),
+    };
+    let mut sum = Tally::default();
+    for seed in seeds.clone() {
+        let run = catch_unwind(AssertUnwindSafe(|| World::new(seed, keeps_sessions).run()));
+        let tally = run.unwrap_or_else(|_| {
+            let name = if keeps_sessions { "keeps" } else { "forgets" };
+            panic!("to replay: TIDEGATE_SIM_SEED={seed} cargo test -p tidegate-shard --test sim {name}")
+        });
+        sum += tally;
+    }
+    println!("{} seeds: {sum:?}", seeds.end() - seeds.start() + 1);
+    assert!(sum.acknowledged > 0 && sum.heard > 0, "{sum:?}");
+}

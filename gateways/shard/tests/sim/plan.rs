@@ -1,0 +1,196 @@
+//! What one seed means: how many of everything, how bad the network is, and what goes wrong when.
+
+use crate::network::Air;
+use bridge_core::link::QueueLimits;
+use bridge_core::rng::Rng;
+use codec_mqttsn::Qos;
+use support::broker::Options;
+
+/// One run.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) shards: u8,
+    pub(crate) links: u16,
+    pub(crate) devices: usize,
+    pub(crate) air: Air,
+    pub(crate) broker: Options,
+    /// Whether crashes of the broker leave its sessions alone.
+    pub(crate) keeps_sessions: bool,
+    pub(crate) max_inflight: u16,
+    pub(crate) queue: QueueLimits,
+    /// Sessions that the listener lets in.
+    pub(crate) max_sessions: u32,
+    /// Milliseconds in which things go wrong; afterwards everything is given time to finish.
+    pub(crate) span_ms: u64,
+    pub(crate) troubles: Vec<(u64, Trouble)>,
+}
+
+/// Something that goes wrong, or happens.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Trouble {
+    /// A broker connection breaks; the broker notices some milliseconds after us.
+    Cut { broker_notices_ms: u64 },
+    /// The broker is gone for so many milliseconds, and may forget its sessions.
+    Crash { down_ms: u64, forget: bool },
+    /// The broker is slow to acknowledge for so many milliseconds.
+    Slow { ms: u64 },
+    /// A device turns up at another address.
+    Move,
+    /// Somebody publishes to the devices.
+    Publish { messages: u64 },
+}
+
+/// What one device is to do.
+#[derive(Debug)]
+pub(crate) struct Script {
+    pub(crate) topics: Vec<TopicForm>,
+    pub(crate) filters: Vec<(String, Qos)>,
+    pub(crate) messages: Vec<Planned>,
+    /// Messages of QoS 1 and 2 in flight at once. The specification has one; some devices do not care.
+    pub(crate) window: usize,
+    pub(crate) retry_ms: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum TopicForm {
+    Name(String),
+    Short([u8; 2]),
+    Predefined(u16, &'static str),
+}
+
+/// A message to publish, and the pause after it.
+#[derive(Clone, Debug)]
+pub(crate) struct Planned {
+    pub(crate) topic: usize,
+    pub(crate) qos: Qos,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) pause_ms: u64,
+}
+
+impl TopicForm {
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Name(name) => name,
+            Self::Short(octets) => std::str::from_utf8(octets).expect("short names are letters here"),
+            Self::Predefined(_, name) => name,
+        }
+    }
+}
+
+impl Plan {
+    pub(crate) fn by_lot(seed: u64, keeps_sessions: bool) -> (Self, Rng) {
+        let mut rng = Rng::seeded(seed ^ (u64::from(keeps_sessions) << 63));
+        let drops = rng.chance(250);
+        let broker = Options {
+            seed: rng.next_u64(),
+            receive_maximum: [u16::MAX, 20, 3][pick(&mut rng, 3)],
+            send_window: [u16::MAX, 20, 2][pick(&mut rng, 3)],
+            merge_overlaps: rng.chance(500),
+            // A lost PUBREC would let a later message overtake: the broker's doing, not ours.
+            take_at_pubrel: !drops && rng.chance(500),
+            tell_no_subscribers: rng.chance(500),
+            drop_acks_per_mille: if drops { 30 } else { 0 },
+            ..Options::new()
+        };
+        let devices = 60 + pick(&mut rng, 240);
+        let small = rng.chance(250);
+        let mut plan = Self {
+            shards: u8::try_from(1 + rng.below(4)).expect("four at most"),
+            links: u16::try_from(1 + rng.below(2)).expect("two at most"),
+            devices,
+            air: Air::by_lot(&mut rng),
+            broker,
+            keeps_sessions,
+            max_inflight: [1024, 16, 1][pick(&mut rng, 3)],
+            queue: QueueLimits {
+                max_bytes: if small { 4096 } else { 1 << 24 },
+                max_messages: if small { 30 } else { 100_000 },
+            },
+            max_sessions: 0,
+            span_ms: 20_000 + rng.below(60_000),
+            troubles: Vec::new(),
+        };
+        plan.troubles = plan.troubles(&mut rng);
+        (plan, rng)
+    }
+
+    fn troubles(&self, rng: &mut Rng) -> Vec<(u64, Trouble)> {
+        let mut troubles = Vec::new();
+        for _ in 0..30 + rng.below(30) {
+            let trouble = match rng.below(20) {
+                0..=3 => Trouble::Cut { broker_notices_ms: [0, 0, rng.below(2000)][pick(rng, 3)] },
+                4 | 5 => {
+                    Trouble::Crash { down_ms: 50 + rng.below(8000), forget: !self.keeps_sessions && rng.chance(700) }
+                }
+                6 => Trouble::Slow { ms: 50 + rng.below(3000) },
+                7 => Trouble::Move,
+                _ => Trouble::Publish { messages: 1 + rng.below(6) },
+            };
+            troubles.push((rng.below(self.span_ms), trouble));
+        }
+        // An acknowledgement that is lost on a connection that lives comes with the next connection only.
+        if self.broker.drop_acks_per_mille > 0 {
+            troubles.extend((1..self.span_ms / 5000).map(|n| (n * 5000, Trouble::Cut { broker_notices_ms: 0 })));
+        }
+        troubles
+    }
+}
+
+impl Script {
+    pub(crate) fn by_lot(rng: &mut Rng, device: usize, span_ms: u64) -> Self {
+        let mut topics = vec![TopicForm::Name(format!("up/d{device}"))];
+        if rng.chance(500) {
+            topics.push(TopicForm::Name(format!("up/all/{}", rng.below(5))));
+        }
+        if rng.chance(200) {
+            topics.push(TopicForm::Short(*b"ab"));
+        }
+        if rng.chance(200) {
+            topics.push(TopicForm::Predefined(1, "predefined/topic/name/hello"));
+        }
+        let window = if rng.chance(300) { 4 } else { 1 };
+        let count = 4 + pick(rng, 10);
+        let slowest = 2 * span_ms / count as u64;
+        let messages = (0..count)
+            .map(|seq| {
+                let (topic, qos) = (pick(rng, topics.len()), any_qos(rng));
+                let pause_ms = 60 + rng.below(slowest);
+                let pause_ms = if window > 1 && rng.chance(600) { 0 } else { pause_ms };
+                let padding = ".".repeat(pick(rng, 200));
+                let payload = format!("u {device} {seq} {padding}").into_bytes();
+                Planned { topic, qos, payload, pause_ms }
+            })
+            .collect();
+        let filters = filters(rng, device);
+        Self { topics, filters, messages, window, retry_ms: 1000 + rng.below(3000) }
+    }
+}
+
+/// Filters of one device; several may match one topic.
+fn filters(rng: &mut Rng, device: usize) -> Vec<(String, Qos)> {
+    let own = format!("dn/{}", device % DOWN_TOPICS);
+    let mut filters = Vec::new();
+    for (filter, per_mille) in [(own.as_str(), 500), ("dn/+", 60), ("dn/#", 60), ("zz", 60)] {
+        if rng.chance(per_mille) {
+            filters.push((filter.to_owned(), any_qos(rng)));
+        }
+    }
+    filters
+}
+
+/// How many topics `dn/<n>` there are.
+pub(crate) const DOWN_TOPICS: usize = 20;
+
+/// A topic that devices may be subscribed to.
+pub(crate) fn down_topic(rng: &mut Rng) -> String {
+    if rng.chance(100) { "zz".to_owned() } else { format!("dn/{}", rng.below(DOWN_TOPICS as u64)) }
+}
+
+pub(crate) fn any_qos(rng: &mut Rng) -> Qos {
+    [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce][pick(rng, 3)]
+}
+
+/// An index below `count`.
+pub(crate) fn pick(rng: &mut Rng, count: usize) -> usize {
+    usize::try_from(rng.below(count as u64)).expect("an index fits")
+}

@@ -1,0 +1,468 @@
+//! Devices, network, shards and broker, in one virtual time.
+
+use crate::checks::{Checks, Tally};
+use crate::device::{Device, Said};
+use crate::lines::{Line, LineEvent};
+use crate::network::{Air, Timeline};
+use crate::plan::{Plan, Script, Trouble, any_qos, down_topic, pick};
+use bridge_core::bridge::{BridgeSettings, LinkId, ListenerRules};
+use bridge_core::gate::{Gate, Gates};
+use bridge_core::link::{LinkSettings, Password, VersionChoice};
+use bridge_core::owners::Directory;
+use bridge_core::peer::{GatewayId, ListenerId, Peer, ShardId};
+use bridge_core::rng::Rng;
+use bridge_core::template::{Literals, Template};
+use bridge_core::time::Now;
+use codec_mqtt::Qos;
+use mqttsn::{Mqttsn, MqttsnConfig};
+use shard::{Forward, Shard, ShardSettings};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use support::broker::{Crash, Message, SimBroker};
+
+/// Everything there is.
+pub(crate) struct World {
+    pub(crate) plan: Plan,
+    pub(crate) rng: Rng,
+    pub(crate) now: u64,
+    pub(crate) timeline: Timeline<Event>,
+    pub(crate) shards: Vec<Side>,
+    pub(crate) broker: SimBroker,
+    pub(crate) next_conn: u64,
+    /// Connections that have broken while octets were on their way to the broker: these are lost.
+    pub(crate) broken: BTreeSet<u64>,
+    devices: Vec<Device>,
+    /// When each device's timer is planned.
+    wakes: Vec<u64>,
+    /// Who is where.
+    places: BTreeMap<SocketAddr, usize>,
+    /// Who is, or was, where.
+    authors: BTreeMap<SocketAddr, usize>,
+    checks: Checks,
+    air: Air,
+    /// When the broker is to be slow no more.
+    slow_until: u64,
+}
+
+/// A shard and what its driver keeps.
+pub(crate) struct Side {
+    pub(crate) shard: Shard,
+    pub(crate) lines: Vec<Line>,
+    /// It was handed something, and its turn has not ended.
+    dirty: bool,
+    /// When its timer is planned.
+    timer_at: Option<u64>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A datagram of a device, and from where it was sent.
+    ToShard {
+        from: SocketAddr,
+        bytes: Vec<u8>,
+    },
+    /// A datagram to whoever is there.
+    ToDevice {
+        to: SocketAddr,
+        bytes: Vec<u8>,
+    },
+    DeviceTimer(usize),
+    ShardTimer(usize),
+    /// The driver has something to do for a shard.
+    Turn(usize),
+    Forward(Forward),
+    Line {
+        shard: usize,
+        link: u16,
+        what: LineEvent,
+    },
+    /// The broker notices that a connection is gone.
+    Noticed {
+        conn: u64,
+    },
+    /// Octets that were on their way to the broker.
+    ToBroker {
+        conn: u64,
+        bytes: Vec<u8>,
+    },
+    BrokerUp,
+    /// The broker may be slow no more.
+    BrokerSwift,
+    Trouble(Trouble),
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, keeps_sessions: bool) -> Self {
+        let (plan, mut rng) = Plan::by_lot(seed, keeps_sessions);
+        let directory = Arc::new(Directory::default());
+        let gates = Gates::new(vec![Gate::new(plan.max_sessions, 0)]);
+        let shards = (0..plan.shards).map(|id| side(&plan, ShardId(id), &directory, &gates, rng.next_u64())).collect();
+        let devices: Vec<Device> = (0..plan.devices)
+            .map(|index| {
+                let script = Script::by_lot(&mut rng, index, plan.span_ms);
+                Device::new(index, address(index, 0), script, rng.next_u64())
+            })
+            .collect();
+        let places: BTreeMap<_, _> = devices.iter().enumerate().map(|(index, device)| (device.addr, index)).collect();
+        let checks = Checks::new(&devices, keeps_sessions);
+        let broker = SimBroker::new(plan.broker.clone());
+        let mut world = Self {
+            air: plan.air,
+            timeline: Timeline::new(),
+            now: 0,
+            shards,
+            broker,
+            next_conn: 0,
+            broken: BTreeSet::new(),
+            wakes: vec![u64::MAX; devices.len()],
+            devices,
+            authors: places.clone(),
+            places,
+            checks,
+            slow_until: 0,
+            rng,
+            plan,
+        };
+        world.begin();
+        world
+    }
+
+    fn begin(&mut self) {
+        for index in 0..self.devices.len() {
+            let at = self.rng.below(3000);
+            self.wakes[index] = at;
+            self.timeline.plan(at, Event::DeviceTimer(index));
+        }
+        for (at, trouble) in self.plan.troubles.clone() {
+            self.timeline.plan(at, Event::Trouble(trouble));
+        }
+        for shard in 0..self.shards.len() {
+            self.end_turn(shard);
+        }
+    }
+
+    /// Runs to the end; what must hold is checked on the way.
+    pub(crate) fn run(&mut self) -> Tally {
+        self.run_until(self.plan.span_ms);
+        self.calm_down();
+        let give_up_at = self.now + PATIENCE_MS;
+        while !self.is_quiet() {
+            let unfinished: Vec<_> = self.devices.iter().filter(|d| !d.is_done()).map(Device::state).collect();
+            assert!(self.now < give_up_at, "after {PATIENCE_MS} ms of calm: {unfinished:#?}");
+            self.run_until(self.now + 1000);
+        }
+        // What is still on its way to the devices.
+        self.run_until(self.now + 60_000);
+        self.checks.finish(&self.devices);
+        self.checks.tally
+    }
+
+    fn run_until(&mut self, until: u64) {
+        while let Some(at) = self.timeline.next_at() {
+            if at > self.now {
+                self.end_turns(true);
+            }
+            // Ending a turn may have planned something earlier.
+            let at = self.timeline.next_at().unwrap_or(at);
+            if at > until {
+                break;
+            }
+            let Some((at, event)) = self.timeline.pop() else { break };
+            self.now = at.max(self.now);
+            self.checks.tally.steps += 1;
+            assert!(self.checks.tally.steps < MAX_STEPS, "it goes round in circles: {event:?}");
+            self.happen(event);
+            self.end_turns(false);
+        }
+        self.now = until;
+    }
+
+    /// No more trouble: everything gets its chance to finish.
+    fn calm_down(&mut self) {
+        self.air = Air::CALM;
+        self.broker.set_up();
+        let options = self.broker.options();
+        (options.hold_acks, options.drop_acks_per_mille) = (false, 0);
+        self.broker.release_acks();
+        self.after_broker();
+        // What the broker failed to acknowledge comes with a new connection only.
+        if self.plan.broker.drop_acks_per_mille > 0 {
+            for shard in 0..self.shards.len() {
+                for link in 0..self.plan.links {
+                    self.cut(shard, link, 0);
+                }
+            }
+        }
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.devices.iter().all(Device::is_done) && self.lines_are_idle()
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::ToShard { from, bytes } => self.datagram(from, &bytes),
+            Event::ToDevice { to, bytes } => {
+                if let Some(&index) = self.places.get(&to) {
+                    self.device(index, |device, now, said| device.receive(now, &bytes, said));
+                }
+            }
+            // Only the timer that was planned last counts.
+            Event::DeviceTimer(index) if self.wakes[index] != self.now => {}
+            Event::DeviceTimer(index) => {
+                self.wakes[index] = u64::MAX;
+                self.device(index, |device, now, said| device.timer(now, said));
+            }
+            Event::ShardTimer(shard) => {
+                let now = self.clock();
+                let side = &mut self.shards[shard];
+                side.timer_at = None;
+                side.shard.timer(now);
+                side.dirty = true;
+            }
+            Event::Turn(shard) => self.shards[shard].dirty = true,
+            Event::Forward(forward) => {
+                let (now, shard) = (self.clock(), usize::from(forward.to.0));
+                if let Some(&index) = self.authors.get(&forward.peer.addr) {
+                    self.checks.handed(index, &self.devices[index], &forward.bytes);
+                }
+                self.shards[shard].shard.forwarded(now, &forward);
+                self.shards[shard].dirty = true;
+            }
+            Event::Line { shard, link, what } => {
+                self.on_line(shard, link, what);
+                self.shards[shard].dirty = true;
+            }
+            Event::ToBroker { conn, bytes } => {
+                if !self.broken.contains(&conn) {
+                    self.broker.receive(conn, &bytes);
+                    self.after_broker();
+                }
+            }
+            Event::Noticed { conn } => {
+                self.broker.disconnect(conn);
+                self.after_broker();
+            }
+            Event::BrokerUp => self.broker.set_up(),
+            Event::BrokerSwift if self.now < self.slow_until => {}
+            Event::BrokerSwift => {
+                self.broker.options().hold_acks = false;
+                self.broker.release_acks();
+                self.after_broker();
+            }
+            Event::Trouble(trouble) => self.trouble(trouble),
+        }
+    }
+
+    fn datagram(&mut self, from: SocketAddr, bytes: &[u8]) {
+        let now = self.clock();
+        if let Some(&index) = self.authors.get(&from) {
+            self.checks.handed(index, &self.devices[index], bytes);
+        }
+        // As the kernel spreads addresses over sockets: by hash, so always to the same one.
+        let shard = usize::from(from.port()).wrapping_mul(31) % self.shards.len();
+        let peer = Peer { listener: ListenerId(0), addr: from, local: None };
+        self.shards[shard].shard.datagram(now, peer, bytes);
+        self.shards[shard].dirty = true;
+    }
+
+    fn device(&mut self, index: usize, act: impl FnOnce(&mut Device, u64, &mut Said)) {
+        let mut said = Said::default();
+        let device = &mut self.devices[index];
+        act(device, self.now, &mut said);
+        if !said.datagrams.is_empty() {
+            device.has_spoken(self.now);
+        }
+        self.wake(index);
+        for heard in &said.messages {
+            self.checks.heard(index, &self.devices[index], heard);
+        }
+        for seq in said.given_up {
+            self.checks.given_up(index, seq);
+        }
+        let from = self.devices[index].addr;
+        for bytes in said.datagrams {
+            for delay in self.air.copies(&mut self.rng) {
+                self.timeline.plan(self.now + delay, Event::ToShard { from, bytes: bytes.clone() });
+            }
+        }
+    }
+
+    /// Plans the device's timer, if it is not planned early enough.
+    fn wake(&mut self, index: usize) {
+        let wake_at = self.devices[index].wake_at(self.now);
+        if wake_at < self.wakes[index] {
+            self.wakes[index] = wake_at;
+            self.timeline.plan(wake_at, Event::DeviceTimer(index));
+        }
+    }
+
+    fn trouble(&mut self, trouble: Trouble) {
+        match trouble {
+            Trouble::Cut { broker_notices_ms } => {
+                let (shard, link) =
+                    (pick(&mut self.rng, self.shards.len()), self.rng.below(u64::from(self.plan.links)));
+                self.cut(shard, u16::try_from(link).expect("a few"), broker_notices_ms);
+            }
+            Trouble::Crash { down_ms, forget } => {
+                self.broker.crash(Crash { keep_sessions: !forget, keep_retained: true });
+                self.after_broker();
+                self.timeline.plan(self.now + down_ms, Event::BrokerUp);
+            }
+            Trouble::Slow { ms } => {
+                self.broker.options().hold_acks = true;
+                self.slow_until = self.slow_until.max(self.now + ms);
+                self.timeline.plan(self.now + ms, Event::BrokerSwift);
+            }
+            Trouble::Move => {
+                let index = pick(&mut self.rng, self.devices.len());
+                let device = &mut self.devices[index];
+                let addr = address(index, device.addr.port() / 10_000 + 1);
+                self.places.remove(&device.addr);
+                self.places.insert(addr, index);
+                self.authors.insert(addr, index);
+                self.checks.moves(index, device);
+                device.move_to(self.now, addr);
+                self.wake(index);
+            }
+            Trouble::Publish { messages } => {
+                for _ in 0..messages {
+                    let (topic, qos) = (down_topic(&mut self.rng), any_qos(&mut self.rng));
+                    let payload = self.checks.publishes(&topic, qos, &self.devices);
+                    self.broker.publish(Message::new(&topic, payload, mqtt(qos)));
+                }
+                self.after_broker();
+            }
+        }
+    }
+
+    /// Ends turns: of all shards that have something to end, or, as a driver with more to read would, of some.
+    fn end_turns(&mut self, all: bool) {
+        for shard in 0..self.shards.len() {
+            if self.shards[shard].dirty && (all || self.rng.chance(300)) {
+                self.end_turn(shard);
+            }
+        }
+    }
+
+    fn end_turn(&mut self, shard: usize) {
+        let now = self.clock();
+        let side = &mut self.shards[shard];
+        side.dirty = false;
+        side.shard.finish(now);
+        let out = side.shard.outbox();
+        let said: Vec<_> = out.iter().map(|(peer, bytes)| (peer.addr, bytes.to_vec())).collect();
+        out.clear();
+        let forwards: Vec<_> = side.shard.forwards().drain(..).collect();
+        for (to, bytes) in said {
+            if let Some(&index) = self.authors.get(&to) {
+                self.checks.said(index, &self.devices[index], &bytes);
+            }
+            for delay in self.air.copies(&mut self.rng) {
+                self.timeline.plan(self.now + delay, Event::ToDevice { to, bytes: bytes.clone() });
+            }
+        }
+        for forward in forwards {
+            self.timeline.plan(self.now, Event::Forward(forward));
+        }
+        self.tend_lines(shard);
+        self.check_bounds(shard);
+        let side = &mut self.shards[shard];
+        let due = side.shard.next_deadline().map(|deadline| deadline.0.max(self.now));
+        if let Some(due) = due.filter(|due| side.timer_at.is_none_or(|planned| *due < planned)) {
+            side.timer_at = Some(due);
+            self.timeline.plan(due, Event::ShardTimer(shard));
+        }
+    }
+
+    /// A turn of this shard is to come, at the next millisecond.
+    pub(crate) fn turn(&mut self, shard: usize) {
+        self.timeline.plan(self.now + 1, Event::Turn(shard));
+    }
+
+    /// What the shard counts stays within what it was told. (Receive Maximum and the like are the broker's to check.)
+    fn check_bounds(&self, shard: usize) {
+        let side = &self.shards[shard];
+        for (series, value) in side.shard.meters().iter().flat_map(|meter| meter.read().collect::<Vec<_>>()) {
+            let bound = match series.family.name {
+                "tidegate_queue_messages" => self.plan.queue.max_messages,
+                "tidegate_queue_bytes" => self.plan.queue.max_bytes,
+                "tidegate_link_in_flight" => usize::from(self.plan.max_inflight),
+                _ => continue,
+            };
+            assert!(value <= bound as u64, "shard {shard}: {} is {value} of {bound}", series.family.name);
+        }
+    }
+
+    /// The broker did something: what it took is checked, and what it says is on its way.
+    pub(crate) fn after_broker(&mut self) {
+        for accepted in self.broker.take_accepted() {
+            self.checks.accepted(&accepted, &self.devices);
+        }
+        self.collect_output();
+    }
+
+    pub(crate) const fn clock(&self) -> Now {
+        Now { mono_ms: self.now, wall_ms: 1_600_000_000_000 + self.now }
+    }
+}
+
+fn side(plan: &Plan, id: ShardId, directory: &Arc<Directory>, gates: &Gates, seed: u64) -> Side {
+    let gateway = GatewayId(0);
+    let mountpoint = Template::parse("", Literals::TopicName).expect("nothing is a template");
+    let bridge = BridgeSettings {
+        links: (0..plan.links).map(|link| link_settings(plan, id, LinkId(link))).collect(),
+        listeners: vec![ListenerRules::new(mountpoint)],
+        node: "sim".into(),
+        status: None,
+        seed,
+    };
+    let settings = ShardSettings {
+        id,
+        bridge,
+        listeners: vec![gateway],
+        gates: gates.clone(),
+        directory: Arc::clone(directory),
+        max_routes: 4096,
+        seed,
+    };
+    let machine = Mqttsn::new(gateway, MqttsnConfig::default(), vec![ListenerId(0)], seed);
+    let lines = (0..plan.links).map(|_| Line::default()).collect();
+    Side { shard: Shard::new(settings, vec![Box::new(machine)]), lines, dirty: false, timer_at: None }
+}
+
+fn link_settings(plan: &Plan, shard: ShardId, link: LinkId) -> LinkSettings {
+    LinkSettings {
+        client_id: format!("sim-{}-{}", shard.0, link.0),
+        username: String::new(),
+        password: Password::default(),
+        keepalive_s: 30,
+        max_inflight: plan.max_inflight,
+        max_packet_size: 1 << 20,
+        version: VersionChoice::V5OrOlder,
+        targets: 1,
+        will: None,
+        session_expiry_s: 3600,
+        queue: plan.queue,
+    }
+}
+
+/// The address of a device; the port begins with how often it has moved.
+fn address(index: usize, moves: u16) -> SocketAddr {
+    let [high, low] = u16::try_from(index).expect("hundreds").to_be_bytes();
+    SocketAddr::from(([10, 0, high, low], (moves % 6) * 10_000 + 1000 + u16::try_from(index % 900).expect("small")))
+}
+
+const fn mqtt(qos: codec_mqttsn::Qos) -> Qos {
+    match qos {
+        codec_mqttsn::Qos::AtMostOnce | codec_mqttsn::Qos::MinusOne => Qos::AtMostOnce,
+        codec_mqttsn::Qos::AtLeastOnce => Qos::AtLeastOnce,
+        codec_mqttsn::Qos::ExactlyOnce => Qos::ExactlyOnce,
+    }
+}
+
+/// How long everything may take to finish once all is well.
+const PATIENCE_MS: u64 = 600_000;
+/// Far more than any run needs.
+const MAX_STEPS: u64 = 5_000_000;
