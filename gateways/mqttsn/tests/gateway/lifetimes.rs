@@ -133,6 +133,20 @@ fn a_client_lost_in_the_moment_of_a_repetition_is_sent_nothing_more() {
 }
 
 #[test]
+fn a_client_lost_just_before_its_keep_alive_ends_keeps_its_session() {
+    let mut world = World::default();
+    world.connect(1, "dev", false);
+    world.subscribe(1, "t/a", SnQos::AtLeastOnce);
+    world.wait_s(5);
+    assert_eq!(world.ask(1, "0216"), ["0217"]);
+    world.wait_s(50);
+    world.publish("t/a", "1", Qos::AtLeastOnce);
+    // The last repetition was armed before the keep-alive was set anew: both fall due after 95 s, in this order.
+    world.wait_s(40);
+    assert_eq!((world.hear(1).pop(), world.sessions()), (Some("0218".to_owned()), [0, 0, 1]));
+}
+
+#[test]
 fn what_was_in_flight_comes_again_after_a_reconnect() {
     let mut world = World::default();
     world.connect(1, "dev", false);

@@ -94,6 +94,45 @@ fn suback_goes_before_what_the_broker_had_retained() {
 }
 
 #[test]
+fn a_subscribe_repeated_while_the_broker_is_asked_is_one_subscribe() {
+    let mut world = World::default();
+    world.broker.publish(Message { retain: true, ..Message::new("t/a", "kept", Qos::AtMostOnce) });
+    world.connect(1, "dev", true);
+    world.paused = true;
+    assert_eq!(world.subscribe(1, "t/a", SnQos::AtLeastOnce), NOTHING);
+    assert_eq!(world.ask(1, &format!("0812a00202{}", hex("t/a"))), NOTHING);
+    world.resume();
+    let publish = format!("0b0c1004010000{}", hex("kept"));
+    assert_eq!(world.hear(1), ["0813200401020200", &publish], "one answer, and what was kept once");
+    assert_eq!((world.subscribes, world.fault("repeated")), (1, 1), "the broker was asked once");
+}
+
+#[test]
+fn a_message_that_overtakes_the_suback_waits_for_it() {
+    let mut world = World::default();
+    world.connect(1, "dev", true);
+    assert_eq!(world.subscribe(1, "t/#", SnQos::AtMostOnce).len(), 1);
+    world.paused = true;
+    world.publish("t/a", "1", Qos::AtMostOnce);
+    assert_eq!(world.subscribe(1, "t/a", SnQos::AtLeastOnce), NOTHING);
+    world.resume();
+    assert_eq!(world.hear(1), ["0813200401020200", "080c000401000031"], "no REGISTER: SUBACK tells the id");
+}
+
+#[test]
+fn a_client_that_left_before_the_broker_answered_is_told_nothing() {
+    let mut world = World::default();
+    world.connect(1, "dev", false);
+    world.paused = true;
+    assert_eq!(world.subscribe(1, "t/a", SnQos::AtLeastOnce), NOTHING);
+    assert_eq!(world.ask(1, "0218"), ["0218"]);
+    world.resume();
+    assert_eq!((world.hear(1), world.filters()), (vec![], vec!["t/a".to_owned()]));
+    world.connect(1, "dev", false);
+    assert_eq!(world.subscribe(1, "t/a", SnQos::AtLeastOnce), ["0813200401020200"]);
+}
+
+#[test]
 fn unsubscribe_is_always_answered_and_ends_the_subscription() {
     let mut world = World::default();
     world.connect(1, "dev", true);

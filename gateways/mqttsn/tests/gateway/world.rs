@@ -26,6 +26,10 @@ pub(crate) struct World {
     pub(crate) directory: Arc<Directory>,
     pub(crate) gates: Gates,
     meter: Arc<Meter>,
+    /// SUBSCRIBEs that the link has sent.
+    pub(crate) subscribes: usize,
+    /// The network to the broker stands still.
+    pub(crate) paused: bool,
     conn: Option<u64>,
     next_conn: u64,
     now: Now,
@@ -91,6 +95,8 @@ impl World {
             directory,
             gates,
             meter,
+            subscribes: 0,
+            paused: false,
             conn: None,
             next_conn: 1,
             now: Now { mono_ms: 1000, wall_ms: 0 },
@@ -234,6 +240,12 @@ impl World {
         self.settle();
     }
 
+    /// The network to the broker moves again.
+    pub(crate) fn resume(&mut self) {
+        self.paused = false;
+        self.settle();
+    }
+
     /// Lets everything flow until all is quiet.
     pub(crate) fn settle(&mut self) {
         for _ in 0..1000 {
@@ -254,6 +266,9 @@ impl World {
 
     /// One step of the link's driver.
     fn drive(&mut self) -> bool {
+        if self.paused {
+            return false;
+        }
         let now = self.now;
         let link = self.shard.link_mut(LinkId(0)).unwrap();
         match link.wish() {
@@ -280,6 +295,7 @@ impl World {
         let Some(conn) = self.conn else { return false };
         let out = link.pending().to_vec();
         link.written(out.len());
+        self.subscribes += packet_types(&out).iter().filter(|&&first| first >> 4 == 8).count();
         self.broker.receive(conn, &out);
         let back = self.broker.take_output(conn);
         assert_eq!(self.shard.link_bytes(now, LinkId(0), &back), back.len());
@@ -307,6 +323,18 @@ fn link(queue: QueueLimits) -> LinkSettings {
         session_expiry_s: 3600,
         queue,
     }
+}
+
+/// The first octet of each MQTT packet in a batch of whole ones.
+fn packet_types(mut batch: &[u8]) -> Vec<u8> {
+    let mut types = Vec::new();
+    while let Some((&first, rest)) = batch.split_first() {
+        types.push(first);
+        let octets = rest.iter().position(|octet| octet & 0x80 == 0).unwrap() + 1;
+        let length = rest[..octets].iter().rev().fold(0, |sum, octet| sum << 7 | usize::from(octet & 0x7F));
+        batch = &rest[octets + length..];
+    }
+    types
 }
 
 /// Text as hexadecimal digits.
