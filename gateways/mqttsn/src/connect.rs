@@ -1,4 +1,4 @@
-//! CONNECT, DISCONNECT and the ends of sessions (MQTT-SN 1.2 §6.2, §6.3).
+//! CONNECT, DISCONNECT and the ends of sessions (MQTT-SN 1.2 §6.3).
 
 use crate::base::Base;
 use crate::counts::Count;

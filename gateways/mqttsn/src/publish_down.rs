@@ -1,4 +1,4 @@
-//! PUBLISH to devices (MQTT-SN 1.2 §6.10) and the REGISTER that may have to go before it.
+//! PUBLISH to devices and the REGISTER that may have to go before it.
 //!
 //! Each session has at most one publication of QoS 1 or 2 and one REGISTER unanswered; the rest waits in one queue.
 //! While the client is active, nothing in the queue could go at once: each message there waits for its topic id, or for

@@ -1,4 +1,4 @@
-//! PUBLISH from devices (MQTT-SN 1.2 §6.6), and REGISTER, which names its topics (§6.5).
+//! PUBLISH from devices, and REGISTER, which names its topics (MQTT-SN 1.2 §5.4.10).
 
 use crate::base::Base;
 use crate::counts::Count;

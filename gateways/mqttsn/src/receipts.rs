@@ -39,7 +39,7 @@ pub(crate) enum Stage {
 }
 
 impl Receipts {
-    /// Unfinished publications of one session. A device may have one (MQTT-SN 1.2 §6.6); some have several.
+    /// Unfinished publications of one session. Most devices have one; some have several.
     pub(crate) const UNFINISHED: usize = 16;
     /// Finished ones that are remembered.
     pub(crate) const FINISHED: usize = 8;

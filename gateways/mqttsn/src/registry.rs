@@ -1,4 +1,4 @@
-//! The topic ids of one session (MQTT-SN 1.2 §6.5).
+//! The topic ids of one session.
 
 use bridge_core::topic::{TopicBuf, TopicName};
 use codec_mqttsn::TopicId;

@@ -1,4 +1,4 @@
-//! SUBSCRIBE and UNSUBSCRIBE (MQTT-SN 1.2 §6.9).
+//! SUBSCRIBE and UNSUBSCRIBE.
 
 use crate::base::Base;
 use crate::counts::Count;
