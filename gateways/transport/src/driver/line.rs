@@ -115,8 +115,11 @@ impl Line {
     /// Writes what the link has to say. True when the connection's state has changed.
     pub(super) fn speak(&mut self, cx: &mut Context<'_>, now: Now, shard: &mut Shard) -> bool {
         loop {
-            let State::Open(stream) = &mut self.state else { return false };
             let Some(link) = shard.link_mut(self.id) else { return false };
+            // A timer may just have made a closed link wish for a connection: nothing else would wake the task for it.
+            let State::Open(stream) = &mut self.state else {
+                return matches!(link.wish(), Wish::Open { target } if self.targets.get(target).is_some());
+            };
             let pending = link.pending();
             if pending.is_empty() {
                 // A goodbye that has been written is followed by the wish to close.
