@@ -1,1 +1,22 @@
-//! The binary as a process.
+//! The binary as a process, against real clients and brokers. All ports are on loopback and chosen by the kernel.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, and says what it skips"
+)]
+
+mod admin;
+mod cli;
+mod embedded;
+mod interop;
+mod mosquitto;
+mod mqtt;
+mod other_broker;
+mod process;
+mod shutdown;
+mod sn;
+mod startup;

@@ -66,7 +66,12 @@ struct Sums {
 impl Collector for Sums {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let started = ConstGauge::new(self.started_s);
-        started.encode(encoder.encode_descriptor(START_TIME.name, &sentence(START_TIME.help), None, MetricType::Gauge)?)?;
+        started.encode(encoder.encode_descriptor(
+            START_TIME.name,
+            &sentence(START_TIME.help),
+            None,
+            MetricType::Gauge,
+        )?)?;
         for (family, series) in self.sums.values() {
             // The format puts the suffix of counters there itself.
             let (name, kind) = match family.kind {

@@ -47,7 +47,13 @@ fn one_series_of_several_shards_is_one() {
 /// The meters of all parts of a shard that runs every gateway.
 fn all_meters() -> Vec<Arc<Meter>> {
     let mut config = Config::default();
-    config.gateways.mqttsn.listeners.udp.values_mut().for_each(|listener| listener.bind = "127.0.0.1:0".parse().unwrap());
+    config
+        .gateways
+        .mqttsn
+        .listeners
+        .udp
+        .values_mut()
+        .for_each(|listener| listener.bind = "127.0.0.1:0".parse().unwrap());
     let listeners = wiring::bind(&config, 1).unwrap();
     let target = Target { host: "127.0.0.1".into(), port: 1, tls: None };
     let node = Node { config: &config, name: "north", workers: 1, targets: [target].into() };
