@@ -2,6 +2,7 @@
 //! the broker takes, and what a device hears.
 
 use crate::device::{Device, Heard};
+use crate::plan::Plan;
 use codec_mqttsn::{self as sn, Message, Qos, ReturnCode};
 use std::collections::{BTreeMap, BTreeSet};
 use support::broker::{Accepted, matches};
@@ -10,6 +11,7 @@ use support::broker::{Accepted, matches};
 pub(crate) struct Checks {
     /// The broker never forgets a session.
     keeps_sessions: bool,
+    has_identifiers: bool,
     uplinks: Vec<Vec<Uplink>>,
     lanes: BTreeMap<(usize, String, u8), Lane>,
     downlinks: Vec<Downlink>,
@@ -49,7 +51,7 @@ impl std::ops::AddAssign for Tally {
 struct Uplink {
     /// When a shard was handed a copy.
     hands: Vec<u64>,
-    /// A copy was refused, or came when the device was not connected: which one was taken cannot be known.
+    /// A copy was refused, or came when the device was not connected, or moved: which one was taken cannot be known.
     unsure: bool,
     accepted: u32,
     acknowledged: bool,
@@ -87,10 +89,11 @@ struct Owed {
 }
 
 impl Checks {
-    pub(crate) fn new(devices: &[Device], keeps_sessions: bool) -> Self {
+    pub(crate) fn new(devices: &[Device], plan: &Plan) -> Self {
         let uplinks = devices.iter().map(|d| d.script.messages.iter().map(|_| Uplink::default()).collect()).collect();
         Self {
-            keeps_sessions,
+            keeps_sessions: plan.keeps_sessions,
+            has_identifiers: plan.has_identifiers(),
             uplinks,
             lanes: BTreeMap::new(),
             downlinks: Vec::new(),
@@ -132,13 +135,16 @@ impl Checks {
                     self.uplinks[index][seq].unsure = true;
                 }
             }
-            Message::Disconnect { .. } => {
-                let begun = self.uplinks[index].iter_mut().filter(|u| u.accepted == 0 && !u.hands.is_empty());
-                begun.for_each(|uplink| uplink.unsure = true);
-            }
+            Message::Disconnect { .. } => self.doubt(index),
             Message::Publish(publish) => self.sent(index, device, &publish),
             _ => {}
         }
+    }
+
+    /// The device is not connected as it thinks it is.
+    fn doubt(&mut self, index: usize) {
+        let begun = self.uplinks[index].iter_mut().filter(|u| u.accepted == 0 && !u.hands.is_empty());
+        begun.for_each(|uplink| uplink.unsure = true);
     }
 
     /// No acknowledged message is lost: the broker has it before the device is told.
@@ -195,7 +201,7 @@ impl Checks {
             let all: Vec<u8> = device.script.filters.iter().filter_map(|filter| lower(&filter)).collect();
             let must = device.in_force().filter(|filter| lower(filter).is_some_and(|qos| qos > 0)).count();
             let (must, may) = (count(must), count(all.len()));
-            owed.insert(index, Owed { must, may, exactly: all.iter().all(|qos| *qos == 2) });
+            owed.insert(index, Owed { must, may, exactly: self.has_identifiers && all.iter().all(|qos| *qos == 2) });
         }
         self.downlinks.push(Downlink {
             topic: topic.to_owned(),
@@ -212,7 +218,7 @@ impl Checks {
     fn sent(&mut self, index: usize, device: &Device, publish: &sn::Publish<'_>) {
         let number = number_of(publish.payload);
         let downlink = &mut self.downlinks[number];
-        if !downlink.sent.insert(index) || downlink.owed[&index].may > 1 {
+        if !downlink.sent.insert(index) || downlink.owed[&index].may > 1 || !self.has_identifiers {
             return;
         }
         let latest = self.sent.entry((index, downlink.topic.clone(), bits(downlink.qos))).or_insert(number);
@@ -241,6 +247,7 @@ impl Checks {
         for seq in device.unanswered() {
             self.uplinks[index][seq].twice = true;
         }
+        self.doubt(index);
     }
 
     pub(crate) fn given_up(&mut self, index: usize, seq: usize) {

@@ -1,10 +1,12 @@
 //! An MQTT-SN 1.2 client as devices have it: it connects, registers, subscribes, publishes, and repeats what is not
 //! answered. Nothing in it knows the gateway's code; it speaks through the codec alone.
 
+mod hearing;
+
 use crate::plan::{Planned, Script, TopicForm};
 use bridge_core::rng::Rng;
 use codec_mqttsn as sn;
-use codec_mqttsn::{Ack, Filter, Message, MsgId, Qos, ReturnCode, Topic, TopicId};
+use codec_mqttsn::{Filter, Message, MsgId, Qos, Topic, TopicId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
@@ -162,7 +164,7 @@ impl Device {
         }
         if let Some(request) = &mut self.request {
             if request.due <= now {
-                request.tries += 1;
+                request.tries = request.tries.saturating_add(1);
                 let (what, msg_id, again) = (request.what, request.msg_id, request.tries <= TRIES);
                 request.due = now + self.script.retry_ms;
                 if again || what == Ask::Connect {
@@ -300,144 +302,6 @@ impl Device {
     fn new_msg_id(&mut self) -> MsgId {
         self.last_msg_id = self.last_msg_id.checked_add(1).expect("more than 65,535 msg ids in a run");
         MsgId(self.last_msg_id)
-    }
-
-    pub(crate) fn receive(&mut self, now: u64, bytes: &[u8], said: &mut Said) {
-        let frame = sn::decode(bytes).unwrap_or_else(|fault| panic!("{} was sent {bytes:02X?}: {fault:?}", self.id));
-        match frame.message {
-            Message::Connack { code } => self.on_connack(now, code),
-            Message::Regack(ack) => self.on_regack(now, ack),
-            Message::Suback(ack) => self.on_suback(now, ack),
-            Message::Puback(ack) => self.on_puback(now, ack, said),
-            Message::Pubrec { msg_id } => {
-                if let Some(flight) = self.flights.iter_mut().find(|flight| flight.msg_id == msg_id) {
-                    (flight.released, flight.tries, flight.due) = (true, 0, now + self.script.retry_ms);
-                }
-                say(said, &Message::Pubrel { msg_id });
-            }
-            Message::Pubcomp { msg_id } => self.flights.retain(|f| f.msg_id != msg_id || !f.released),
-            Message::Register(register) => {
-                let (topic_id, msg_id) = (register.topic_id, register.msg_id);
-                self.names.insert(topic_id, register.topic_name.to_owned());
-                say(said, &Message::Regack(Ack { topic_id, msg_id, code: ReturnCode::Accepted }));
-            }
-            Message::Publish(publish) => self.on_publish(&publish, said),
-            Message::Pubrel { msg_id } => {
-                if self.open.remove(&msg_id) {
-                    self.closed.push_back(msg_id);
-                    if self.closed.len() > 64 {
-                        self.closed.pop_front();
-                    }
-                }
-                say(said, &Message::Pubcomp { msg_id });
-            }
-            Message::Pingresp => self.answered(|request| request.what == Ask::Ping),
-            // One that was meant for an earlier connection does no harm: it connects again.
-            Message::Disconnect { .. } if self.connected => self.reconnect(now),
-            Message::Disconnect { .. } => {}
-            other => panic!("{} was sent {other:?}", self.id),
-        }
-    }
-
-    fn answered(&mut self, fits: impl Fn(&Request) -> bool) {
-        self.request.take_if(|request| fits(request));
-    }
-
-    fn on_connack(&mut self, now: u64, code: ReturnCode) {
-        let Some(request) = self.request.as_mut().filter(|request| request.what == Ask::Connect) else { return };
-        if code == ReturnCode::Accepted {
-            self.request = None;
-            self.connected = true;
-        } else {
-            request.due = now + 2 * self.script.retry_ms;
-        }
-    }
-
-    fn on_regack(&mut self, now: u64, ack: Ack) {
-        let Some(Ask::Register(topic)) = self.take_request(ack.msg_id) else { return };
-        assert_eq!(ack.code, ReturnCode::Accepted, "{} may register", self.id);
-        self.topic_ids[topic] = Some(ack.topic_id);
-        if let TopicForm::Name(name) = &self.script.topics[topic] {
-            self.names.insert(ack.topic_id, name.clone());
-        }
-        for flight in self.flights.iter_mut().filter(|flight| !flight.sent) {
-            flight.due = now;
-        }
-    }
-
-    fn on_suback(&mut self, now: u64, ack: sn::Suback) {
-        let Some(request) = self.request.as_mut().filter(|request| request.msg_id == ack.msg_id) else { return };
-        let Ask::Subscribe(filter) = request.what else { return };
-        if ack.code == ReturnCode::Congestion {
-            request.due = now + self.script.retry_ms;
-            return;
-        }
-        let (name, qos) = &self.script.filters[filter];
-        assert_eq!((ack.code, ack.qos), (ReturnCode::Accepted, *qos), "{} may subscribe to {name}", self.id);
-        self.request = None;
-        self.subscribed[filter] = true;
-        if ack.topic_id != TopicId(0) {
-            self.names.insert(ack.topic_id, name.clone());
-        }
-    }
-
-    fn take_request(&mut self, msg_id: MsgId) -> Option<Ask> {
-        self.request.take_if(|request| request.msg_id == msg_id).map(|request| request.what)
-    }
-
-    fn on_puback(&mut self, now: u64, ack: Ack, said: &mut Said) {
-        if ack.code == ReturnCode::InvalidTopicId {
-            for id in self.topic_ids.iter_mut().filter(|id| **id == Some(ack.topic_id)) {
-                *id = None;
-            }
-        }
-        let Some(place) = self.flights.iter().position(|f| f.msg_id == ack.msg_id && !f.released) else { return };
-        let flight = &mut self.flights[place];
-        let exactly_once = self.script.messages[flight.seq].qos == Qos::ExactlyOnce;
-        match ack.code {
-            ReturnCode::Accepted => {
-                assert!(!exactly_once, "{}: PUBACK of a QoS 2 message", self.id);
-                self.flights.remove(place);
-            }
-            ReturnCode::Congestion => {
-                flight.due = now + self.script.retry_ms + self.rng.below(self.script.retry_ms);
-                flight.tries = 0;
-            }
-            ReturnCode::InvalidTopicId => (flight.due, flight.tries) = (now + self.script.retry_ms, 0),
-            ReturnCode::NotSupported | ReturnCode::Other(_) => {
-                said.given_up.push(flight.seq);
-                self.flights.remove(place);
-            }
-        }
-    }
-
-    fn on_publish(&mut self, publish: &sn::Publish<'_>, said: &mut Said) {
-        let name = match publish.topic {
-            Topic::Normal(id) => self.names.get(&id).cloned(),
-            Topic::Short(octets) => String::from_utf8(octets.to_vec()).ok(),
-            Topic::Predefined(_) | Topic::Inline(_) | Topic::Reserved(_) => None,
-        };
-        let msg_id = publish.msg_id;
-        if name.is_none() {
-            let Topic::Normal(topic_id) = publish.topic else { panic!("{} was sent {publish:?}", self.id) };
-            say(said, &Message::Puback(Ack { topic_id, msg_id, code: ReturnCode::InvalidTopicId }));
-            return;
-        }
-        let new = match publish.qos {
-            Qos::ExactlyOnce => {
-                say(said, &Message::Pubrec { msg_id });
-                !self.closed.contains(&msg_id) && self.open.insert(msg_id)
-            }
-            Qos::AtLeastOnce => {
-                let topic_id = if let Topic::Normal(id) = publish.topic { id } else { TopicId(0) };
-                say(said, &Message::Puback(Ack { topic_id, msg_id, code: ReturnCode::Accepted }));
-                true
-            }
-            Qos::AtMostOnce | Qos::MinusOne => true,
-        };
-        if new {
-            said.messages.push(Heard { topic: name, payload: publish.payload.to_vec() });
-        }
     }
 }
 

@@ -4,7 +4,7 @@ use crate::network::Air;
 use bridge_core::link::QueueLimits;
 use bridge_core::rng::Rng;
 use codec_mqttsn::Qos;
-use support::broker::Options;
+use support::broker::{Options, RefuseV5};
 
 /// One run.
 #[derive(Debug)]
@@ -17,9 +17,9 @@ pub(crate) struct Plan {
     /// Whether crashes of the broker leave its sessions alone.
     pub(crate) keeps_sessions: bool,
     pub(crate) max_inflight: u16,
+    /// How late the driver's timers are, in milliseconds.
+    pub(crate) late_ms: u64,
     pub(crate) queue: QueueLimits,
-    /// Sessions that the listener lets in.
-    pub(crate) max_sessions: u32,
     /// Milliseconds in which things go wrong; afterwards everything is given time to finish.
     pub(crate) span_ms: u64,
     pub(crate) troubles: Vec<(u64, Trouble)>,
@@ -78,6 +78,12 @@ impl TopicForm {
 }
 
 impl Plan {
+    /// Whether the broker says which subscriptions a message matches. Without that, a client whose filter overlaps with
+    /// others' gets copies that were meant for them.
+    pub(crate) fn has_identifiers(&self) -> bool {
+        self.broker.subscription_identifiers && self.broker.refuse_v5.is_none()
+    }
+
     pub(crate) fn by_lot(seed: u64, keeps_sessions: bool) -> (Self, Rng) {
         let mut rng = Rng::seeded(seed ^ (u64::from(keeps_sessions) << 63));
         let drops = rng.chance(250);
@@ -89,11 +95,14 @@ impl Plan {
             // A lost PUBREC would let a later message overtake: the broker's doing, not ours.
             take_at_pubrel: !drops && rng.chance(500),
             tell_no_subscribers: rng.chance(500),
+            subscription_identifiers: rng.chance(850),
+            refuse_v5: rng.chance(150).then_some(RefuseV5::ReasonCode),
             drop_acks_per_mille: if drops { 30 } else { 0 },
             ..Options::new()
         };
         let devices = 60 + pick(&mut rng, 240);
-        let small = rng.chance(250);
+        let queue = [(1 << 24, 100_000), (1 << 24, 100_000), (2048, 100_000), (1 << 24, 20)][pick(&mut rng, 4)];
+        let queue = QueueLimits { max_bytes: queue.0, max_messages: queue.1 };
         let mut plan = Self {
             shards: u8::try_from(1 + rng.below(4)).expect("four at most"),
             links: u16::try_from(1 + rng.below(2)).expect("two at most"),
@@ -102,11 +111,8 @@ impl Plan {
             broker,
             keeps_sessions,
             max_inflight: [1024, 16, 1][pick(&mut rng, 3)],
-            queue: QueueLimits {
-                max_bytes: if small { 4096 } else { 1 << 24 },
-                max_messages: if small { 30 } else { 100_000 },
-            },
-            max_sessions: 0,
+            late_ms: [0, rng.below(20), rng.below(1500)][pick(&mut rng, 3)],
+            queue,
             span_ms: 20_000 + rng.below(60_000),
             troubles: Vec::new(),
         };
@@ -123,7 +129,7 @@ impl Plan {
                     Trouble::Crash { down_ms: 50 + rng.below(8000), forget: !self.keeps_sessions && rng.chance(700) }
                 }
                 6 => Trouble::Slow { ms: 50 + rng.below(3000) },
-                7 => Trouble::Move,
+                7..=9 => Trouble::Move,
                 _ => Trouble::Publish { messages: 1 + rng.below(6) },
             };
             troubles.push((rng.below(self.span_ms), trouble));

@@ -2,21 +2,19 @@
 
 use crate::checks::{Checks, Tally};
 use crate::device::{Device, Said};
-use crate::lines::{Line, LineEvent};
+use crate::lines::LineEvent;
 use crate::network::{Air, Timeline};
 use crate::plan::{Plan, Script, Trouble, any_qos, down_topic, pick};
-use bridge_core::bridge::{BridgeSettings, LinkId, ListenerRules};
-use bridge_core::gate::{Gate, Gates};
-use bridge_core::link::{LinkSettings, Password, VersionChoice};
+use crate::shards::{Side, side};
+use bridge_core::gate::Gates;
 use bridge_core::owners::Directory;
-use bridge_core::peer::{GatewayId, ListenerId, Peer, ShardId};
+use bridge_core::peer::{ListenerId, Peer, ShardId};
 use bridge_core::rng::Rng;
-use bridge_core::template::{Literals, Template};
 use bridge_core::time::Now;
 use codec_mqtt::Qos;
-use mqttsn::{Mqttsn, MqttsnConfig};
-use shard::{Forward, Shard, ShardSettings};
+use shard::Forward;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use support::broker::{Crash, Message, SimBroker};
@@ -32,27 +30,19 @@ pub(crate) struct World {
     pub(crate) next_conn: u64,
     /// Connections that have broken while octets were on their way to the broker: these are lost.
     pub(crate) broken: BTreeSet<u64>,
-    devices: Vec<Device>,
+    pub(crate) devices: Vec<Device>,
     /// When each device's timer is planned.
     wakes: Vec<u64>,
     /// Who is where.
     places: BTreeMap<SocketAddr, usize>,
     /// Who is, or was, where.
-    authors: BTreeMap<SocketAddr, usize>,
-    checks: Checks,
-    air: Air,
+    pub(crate) authors: BTreeMap<SocketAddr, usize>,
+    pub(crate) checks: Checks,
+    pub(crate) air: Air,
     /// When the broker is to be slow no more.
     slow_until: u64,
-}
-
-/// A shard and what its driver keeps.
-pub(crate) struct Side {
-    pub(crate) shard: Shard,
-    pub(crate) lines: Vec<Line>,
-    /// It was handed something, and its turn has not ended.
-    dirty: bool,
-    /// When its timer is planned.
-    timer_at: Option<u64>,
+    /// Of each event with its time: two runs of one seed have one trace.
+    trace: DefaultHasher,
 }
 
 #[derive(Debug)]
@@ -96,7 +86,7 @@ impl World {
     pub(crate) fn new(seed: u64, keeps_sessions: bool) -> Self {
         let (plan, mut rng) = Plan::by_lot(seed, keeps_sessions);
         let directory = Arc::new(Directory::default());
-        let gates = Gates::new(vec![Gate::new(plan.max_sessions, 0)]);
+        let gates = Gates::default();
         let shards = (0..plan.shards).map(|id| side(&plan, ShardId(id), &directory, &gates, rng.next_u64())).collect();
         let devices: Vec<Device> = (0..plan.devices)
             .map(|index| {
@@ -105,7 +95,7 @@ impl World {
             })
             .collect();
         let places: BTreeMap<_, _> = devices.iter().enumerate().map(|(index, device)| (device.addr, index)).collect();
-        let checks = Checks::new(&devices, keeps_sessions);
+        let checks = Checks::new(&devices, &plan);
         let broker = SimBroker::new(plan.broker.clone());
         let mut world = Self {
             air: plan.air,
@@ -121,6 +111,7 @@ impl World {
             places,
             checks,
             slow_until: 0,
+            trace: DefaultHasher::new(),
             rng,
             plan,
         };
@@ -158,6 +149,11 @@ impl World {
         self.checks.tally
     }
 
+    /// Of all that has happened so far.
+    pub(crate) fn trace(&self) -> u64 {
+        self.trace.finish()
+    }
+
     fn run_until(&mut self, until: u64) {
         while let Some(at) = self.timeline.next_at() {
             if at > self.now {
@@ -172,6 +168,7 @@ impl World {
             self.now = at.max(self.now);
             self.checks.tally.steps += 1;
             assert!(self.checks.tally.steps < MAX_STEPS, "it goes round in circles: {event:?}");
+            (at, std::mem::discriminant(&event)).hash(&mut self.trace);
             self.happen(event);
             self.end_turns(false);
         }
@@ -224,9 +221,6 @@ impl World {
             Event::Turn(shard) => self.shards[shard].dirty = true,
             Event::Forward(forward) => {
                 let (now, shard) = (self.clock(), usize::from(forward.to.0));
-                if let Some(&index) = self.authors.get(&forward.peer.addr) {
-                    self.checks.handed(index, &self.devices[index], &forward.bytes);
-                }
                 self.shards[shard].shard.forwarded(now, &forward);
                 self.shards[shard].dirty = true;
             }
@@ -337,64 +331,6 @@ impl World {
         }
     }
 
-    /// Ends turns: of all shards that have something to end, or, as a driver with more to read would, of some.
-    fn end_turns(&mut self, all: bool) {
-        for shard in 0..self.shards.len() {
-            if self.shards[shard].dirty && (all || self.rng.chance(300)) {
-                self.end_turn(shard);
-            }
-        }
-    }
-
-    fn end_turn(&mut self, shard: usize) {
-        let now = self.clock();
-        let side = &mut self.shards[shard];
-        side.dirty = false;
-        side.shard.finish(now);
-        let out = side.shard.outbox();
-        let said: Vec<_> = out.iter().map(|(peer, bytes)| (peer.addr, bytes.to_vec())).collect();
-        out.clear();
-        let forwards: Vec<_> = side.shard.forwards().drain(..).collect();
-        for (to, bytes) in said {
-            if let Some(&index) = self.authors.get(&to) {
-                self.checks.said(index, &self.devices[index], &bytes);
-            }
-            for delay in self.air.copies(&mut self.rng) {
-                self.timeline.plan(self.now + delay, Event::ToDevice { to, bytes: bytes.clone() });
-            }
-        }
-        for forward in forwards {
-            self.timeline.plan(self.now, Event::Forward(forward));
-        }
-        self.tend_lines(shard);
-        self.check_bounds(shard);
-        let side = &mut self.shards[shard];
-        let due = side.shard.next_deadline().map(|deadline| deadline.0.max(self.now));
-        if let Some(due) = due.filter(|due| side.timer_at.is_none_or(|planned| *due < planned)) {
-            side.timer_at = Some(due);
-            self.timeline.plan(due, Event::ShardTimer(shard));
-        }
-    }
-
-    /// A turn of this shard is to come, at the next millisecond.
-    pub(crate) fn turn(&mut self, shard: usize) {
-        self.timeline.plan(self.now + 1, Event::Turn(shard));
-    }
-
-    /// What the shard counts stays within what it was told. (Receive Maximum and the like are the broker's to check.)
-    fn check_bounds(&self, shard: usize) {
-        let side = &self.shards[shard];
-        for (series, value) in side.shard.meters().iter().flat_map(|meter| meter.read().collect::<Vec<_>>()) {
-            let bound = match series.family.name {
-                "tidegate_queue_messages" => self.plan.queue.max_messages,
-                "tidegate_queue_bytes" => self.plan.queue.max_bytes,
-                "tidegate_link_in_flight" => usize::from(self.plan.max_inflight),
-                _ => continue,
-            };
-            assert!(value <= bound as u64, "shard {shard}: {} is {value} of {bound}", series.family.name);
-        }
-    }
-
     /// The broker did something: what it took is checked, and what it says is on its way.
     pub(crate) fn after_broker(&mut self) {
         for accepted in self.broker.take_accepted() {
@@ -405,46 +341,6 @@ impl World {
 
     pub(crate) const fn clock(&self) -> Now {
         Now { mono_ms: self.now, wall_ms: 1_600_000_000_000 + self.now }
-    }
-}
-
-fn side(plan: &Plan, id: ShardId, directory: &Arc<Directory>, gates: &Gates, seed: u64) -> Side {
-    let gateway = GatewayId(0);
-    let mountpoint = Template::parse("", Literals::TopicName).expect("nothing is a template");
-    let bridge = BridgeSettings {
-        links: (0..plan.links).map(|link| link_settings(plan, id, LinkId(link))).collect(),
-        listeners: vec![ListenerRules::new(mountpoint)],
-        node: "sim".into(),
-        status: None,
-        seed,
-    };
-    let settings = ShardSettings {
-        id,
-        bridge,
-        listeners: vec![gateway],
-        gates: gates.clone(),
-        directory: Arc::clone(directory),
-        max_routes: 4096,
-        seed,
-    };
-    let machine = Mqttsn::new(gateway, MqttsnConfig::default(), vec![ListenerId(0)], seed);
-    let lines = (0..plan.links).map(|_| Line::default()).collect();
-    Side { shard: Shard::new(settings, vec![Box::new(machine)]), lines, dirty: false, timer_at: None }
-}
-
-fn link_settings(plan: &Plan, shard: ShardId, link: LinkId) -> LinkSettings {
-    LinkSettings {
-        client_id: format!("sim-{}-{}", shard.0, link.0),
-        username: String::new(),
-        password: Password::default(),
-        keepalive_s: 30,
-        max_inflight: plan.max_inflight,
-        max_packet_size: 1 << 20,
-        version: VersionChoice::V5OrOlder,
-        targets: 1,
-        will: None,
-        session_expiry_s: 3600,
-        queue: plan.queue,
     }
 }
 

@@ -1,0 +1,126 @@
+//! The driver's side of the shards: they are made, their turns end, and what they say is carried away.
+
+use crate::lines::Line;
+use crate::plan::Plan;
+use crate::world::{Event, World};
+use bridge_core::bridge::{BridgeSettings, LinkId, ListenerRules};
+use bridge_core::gate::Gates;
+use bridge_core::link::{LinkSettings, Password, VersionChoice};
+use bridge_core::owners::Directory;
+use bridge_core::peer::{GatewayId, ListenerId, ShardId};
+use bridge_core::template::{Literals, Template};
+use mqttsn::{Mqttsn, MqttsnConfig};
+use shard::{Shard, ShardSettings};
+use std::sync::Arc;
+
+/// A shard and what its driver keeps.
+pub(crate) struct Side {
+    pub(crate) shard: Shard,
+    pub(crate) lines: Vec<Line>,
+    /// It was handed something, and its turn has not ended.
+    pub(crate) dirty: bool,
+    /// When its timer is planned.
+    pub(crate) timer_at: Option<u64>,
+}
+
+impl World {
+    /// Ends turns: of all shards that have something to end, or, as a driver with more to read would, of some.
+    pub(crate) fn end_turns(&mut self, all: bool) {
+        for shard in 0..self.shards.len() {
+            if self.shards[shard].dirty && (all || self.rng.chance(300)) {
+                self.end_turn(shard);
+            }
+        }
+    }
+
+    pub(crate) fn end_turn(&mut self, shard: usize) {
+        let now = self.clock();
+        let side = &mut self.shards[shard];
+        side.dirty = false;
+        side.shard.finish(now);
+        let out = side.shard.outbox();
+        let said: Vec<_> = out.iter().map(|(peer, bytes)| (peer.addr, bytes.to_vec())).collect();
+        out.clear();
+        let forwards: Vec<_> = side.shard.forwards().drain(..).collect();
+        for (to, bytes) in said {
+            if let Some(&index) = self.authors.get(&to) {
+                self.checks.said(index, &self.devices[index], &bytes);
+            }
+            for delay in self.air.copies(&mut self.rng) {
+                self.timeline.plan(self.now + delay, Event::ToDevice { to, bytes: bytes.clone() });
+            }
+        }
+        for forward in forwards {
+            self.timeline.plan(self.now, Event::Forward(forward));
+        }
+        self.tend_lines(shard);
+        self.check_bounds(shard);
+        let side = &mut self.shards[shard];
+        let late = self.plan.late_ms;
+        let due = side.shard.next_deadline().map(|deadline| deadline.0.max(self.now) + late);
+        if let Some(due) = due.filter(|due| side.timer_at.is_none_or(|planned| *due < planned)) {
+            side.timer_at = Some(due);
+            self.timeline.plan(due, Event::ShardTimer(shard));
+        }
+    }
+
+    /// A turn of this shard is to come, at the next millisecond.
+    pub(crate) fn turn(&mut self, shard: usize) {
+        self.timeline.plan(self.now + 1, Event::Turn(shard));
+    }
+
+    /// What the shard counts stays within what it was told. (Receive Maximum and the like are the broker's to check.)
+    fn check_bounds(&self, shard: usize) {
+        let side = &self.shards[shard];
+        for (series, value) in side.shard.meters().iter().flat_map(|meter| meter.read().collect::<Vec<_>>()) {
+            let bound = match series.family.name {
+                "tidegate_queue_messages" => self.plan.queue.max_messages,
+                "tidegate_queue_bytes" => self.plan.queue.max_bytes,
+                "tidegate_link_in_flight" => usize::from(self.plan.max_inflight),
+                _ => continue,
+            };
+            assert!(value <= bound as u64, "shard {shard}: {} is {value} of {bound}", series.family.name);
+        }
+    }
+}
+
+/// A shard with one MQTT-SN machine and one listener.
+pub(crate) fn side(plan: &Plan, id: ShardId, directory: &Arc<Directory>, gates: &Gates, seed: u64) -> Side {
+    let gateway = GatewayId(0);
+    let mountpoint = Template::parse("", Literals::TopicName).expect("nothing is a template");
+    let bridge = BridgeSettings {
+        links: (0..plan.links).map(|link| link_settings(plan, id, LinkId(link))).collect(),
+        listeners: vec![ListenerRules::new(mountpoint)],
+        node: "sim".into(),
+        status: None,
+        seed,
+    };
+    let settings = ShardSettings {
+        id,
+        bridge,
+        listeners: vec![gateway],
+        gates: gates.clone(),
+        directory: Arc::clone(directory),
+        max_routes: 4096,
+        seed,
+    };
+    let machine = Mqttsn::new(gateway, MqttsnConfig::default(), vec![ListenerId(0)], seed);
+    let lines = (0..plan.links).map(|_| Line::default()).collect();
+    Side { shard: Shard::new(settings, vec![Box::new(machine)]), lines, dirty: false, timer_at: None }
+}
+
+fn link_settings(plan: &Plan, shard: ShardId, link: LinkId) -> LinkSettings {
+    LinkSettings {
+        client_id: format!("sim-{}-{}", shard.0, link.0),
+        username: String::new(),
+        password: Password::default(),
+        keepalive_s: 30,
+        max_inflight: plan.max_inflight,
+        max_packet_size: 1 << 20,
+        version: VersionChoice::V5OrOlder,
+        targets: 1,
+        will: None,
+        session_expiry_s: 3600,
+        queue: plan.queue,
+    }
+}
