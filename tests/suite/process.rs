@@ -111,7 +111,7 @@ fn outcome(mut child: Child) -> Outcome {
     let output = Lines::of(child.stdout.take().expect("piped"));
     let errors = Lines::of(child.stderr.take().expect("piped"));
     let status = ended(&mut child).expect("it ends by itself");
-    Outcome { code: status.code(), output: output.to_end(), errors: errors.to_end() }
+    Outcome { code: status.code(), output: output.into_text(), errors: errors.into_text() }
 }
 
 /// Waits for the end of a child; kills it when it takes too long.
@@ -225,7 +225,7 @@ impl Tidegate {
     pub(crate) fn end(mut self) -> (Option<i32>, String) {
         let status =
             ended(&mut self.child).unwrap_or_else(|| panic!("it does not end:\n{}", self.errors.seen.join("\n")));
-        (status.code(), std::mem::take(&mut self.errors).to_end())
+        (status.code(), std::mem::take(&mut self.errors).into_text())
     }
 }
 
@@ -297,7 +297,7 @@ impl Lines {
     }
 
     /// Everything, once the stream has ended.
-    fn to_end(mut self) -> String {
+    fn into_text(mut self) -> String {
         while self.next().is_some() {}
         self.seen.join("\n")
     }

@@ -7,7 +7,7 @@ use codec_mqttsn::{Qos, Topic};
 
 use crate::mosquitto::Mosquitto;
 use crate::mqtt::MqttClient;
-use crate::process::Setup;
+use crate::process::{Setup, pause};
 use crate::sn::{Device, Stream};
 
 #[test]
@@ -58,6 +58,24 @@ fn a_broker_that_never_answers_does_not_hold_it_up() {
     let (code, log) = tidegate.end();
     assert_eq!(code, Some(0), "{log}");
     assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = mute.local_addr().unwrap().port();
+    let mut tidegate = Setup::new().broker(port).set("NODE__SHUTDOWN_TIMEOUT", "5m").start();
+    // Something is owed to the broker, so the first signal does not end it.
+    Device::connect(tidegate.mqttsn(), "lamp").send_publish(Topic::Short(*b"hi"), "x", Qos::AtLeastOnce, false);
+    while tidegate.metric("tidegate_queue_messages") == 0 {
+        pause();
+    }
+    tidegate.signal("TERM");
+    tidegate.logged("stopping");
+    tidegate.signal("TERM");
+    let (code, log) = tidegate.end();
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("second signal"), "{log}");
 }
 
 #[test]

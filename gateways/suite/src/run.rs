@@ -50,7 +50,7 @@ struct Running {
 }
 
 /// Why the node does not run on.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 enum Verdict {
     /// Somebody asked for it.
     Stop,
@@ -215,3 +215,24 @@ impl Running {
 const EMBEDDED_STOP: Duration = Duration::from_secs(2);
 /// Shards end by themselves when their time is over; this is for the way to tell.
 const GRACE: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_ends_unasked_ends_the_node_and_is_named() {
+        for (who, how, expected) in [
+            (Part::Shard(3), Err("it panicked".to_owned()), "shard 3 has ended: it panicked"),
+            (Part::EmbeddedBroker, Ok(()), "the embedded broker has ended: nobody asked for it"),
+        ] {
+            let verdict = worker::runtime().unwrap().block_on(async {
+                let running = Running { workers: Vec::new(), embedded: None, stopping: Arc::default() };
+                let (ended, mut ends) = mpsc::unbounded_channel();
+                ended.send(Ended { who, how }).unwrap();
+                running.watch(&mut Signals::listen().unwrap(), &mut ends).await
+            });
+            assert_eq!(verdict, Verdict::Failed(expected.to_owned()));
+        }
+    }
+}
