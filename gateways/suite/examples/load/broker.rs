@@ -185,22 +185,23 @@ fn not_mqtt(fault: Fault) -> Failure {
 mod tests {
     use super::*;
     use std::net::TcpListener;
+    use std::sync::mpsc::{Sender, channel};
 
-    /// A broker that takes one connection, answers CONNECT, and then writes `pieces`, each a while after the other.
-    fn scripted(pieces: Vec<Vec<u8>>) -> SocketAddr {
+    /// A broker that takes one connection, answers CONNECT, and then writes `pieces`, one each time it is told to.
+    fn scripted(pieces: Vec<Vec<u8>>) -> (SocketAddr, Sender<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
+        let (go, told) = channel();
         std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             stream.set_nodelay(true).unwrap();
             assert!(stream.read(&mut [0; 256]).unwrap() > 0);
             stream.write_all(&[0x20, 2, 0, 0]).unwrap();
-            for piece in pieces {
-                std::thread::sleep(Duration::from_millis(20));
-                stream.write_all(&piece).unwrap();
+            for (piece, ()) in pieces.iter().zip(told) {
+                stream.write_all(piece).unwrap();
             }
         });
-        address
+        (address, go)
     }
 
     fn publication(payload: &[u8]) -> Vec<u8> {
@@ -215,9 +216,11 @@ mod tests {
         let payloads = [b"one".to_vec(), vec![7; 300], Vec::new(), vec![9; READ * 3]];
         let stream: Vec<u8> = payloads.iter().flat_map(|payload| publication(payload)).collect();
         let pieces = [0..1, 1..9, 9..12, 12..200, 200..400, 400..stream.len()].map(|range| stream[range].to_vec());
-        let mut broker = Broker::connect(scripted(pieces.to_vec()), "test").unwrap();
+        let (address, go) = scripted(pieces.to_vec());
+        let mut broker = Broker::connect(address, "test").unwrap();
         let mut heard = Vec::new();
         while heard.len() < payloads.len() {
+            let _it_has_written_all = go.send(());
             let came = broker.receive(5000, |incoming| {
                 if let Incoming::Publication { payload } = incoming {
                     heard.push(payload.to_vec());
@@ -231,7 +234,9 @@ mod tests {
 
     #[test]
     fn what_is_not_mqtt_ends_the_run() {
-        let mut broker = Broker::connect(scripted(vec![vec![0xFF; 8]]), "test").unwrap();
+        let (address, go) = scripted(vec![vec![0xFF; 8]]);
+        let mut broker = Broker::connect(address, "test").unwrap();
+        go.send(()).unwrap();
         assert!(matches!(broker.receive(5000, |_| ()), Err(Failure::Broker(_))));
     }
 }
