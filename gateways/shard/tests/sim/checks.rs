@@ -19,6 +19,8 @@ pub(crate) struct Checks {
     sent: BTreeMap<(usize, String, u8), usize>,
     moved: Vec<bool>,
     hands: u64,
+    /// Nothing goes wrong any more.
+    pub(crate) calm: bool,
     pub(crate) tally: Tally,
 }
 
@@ -74,6 +76,7 @@ struct Lane {
 /// A message to devices.
 struct Downlink {
     topic: String,
+    calm: bool,
     qos: Qos,
     /// Copies that a device must get, those of QoS 0 aside, and may get at most; by device.
     owed: BTreeMap<usize, Owed>,
@@ -100,6 +103,7 @@ impl Checks {
             sent: BTreeMap::new(),
             moved: vec![false; devices.len()],
             hands: 0,
+            calm: false,
             tally: Tally::default(),
         }
     }
@@ -205,6 +209,7 @@ impl Checks {
         }
         self.downlinks.push(Downlink {
             topic: topic.to_owned(),
+            calm: self.calm,
             qos,
             owed,
             heard: BTreeMap::new(),
@@ -264,11 +269,9 @@ impl Checks {
                 assert!(best_effort || fate == (true, true), "message {seq} of {}: {fate:?}", device.id);
             }
         }
-        if !self.keeps_sessions {
-            return;
-        }
         for (number, downlink) in self.downlinks.iter().enumerate() {
-            for (&index, owed) in downlink.owed.iter().filter(|(index, _)| !self.moved[**index]) {
+            let due = |index: usize| downlink.calm || (self.keeps_sessions && !self.moved[index]);
+            for (&index, owed) in downlink.owed.iter().filter(|(index, _)| due(**index)) {
                 let times = downlink.heard.get(&index).copied().unwrap_or_default();
                 let (id, topic, must) = (&devices[index].id, &downlink.topic, owed.must);
                 assert!(times >= must, "{id} hears message {number} on {topic} {times} times of {must}");

@@ -154,7 +154,7 @@ impl Script {
         if rng.chance(200) {
             topics.push(TopicForm::Predefined(1, "predefined/topic/name/hello"));
         }
-        let window = if rng.chance(300) { 4 } else { 1 };
+        let window = [1, 1, 4, 8][pick(rng, 4)];
         let count = 4 + pick(rng, 10);
         let slowest = 2 * span_ms / count as u64;
         let messages = (0..count)
