@@ -157,9 +157,14 @@ impl Script {
         let window = [1, 1, 4, 8][pick(rng, 4)];
         let count = 4 + pick(rng, 10);
         let slowest = 2 * span_ms / count as u64;
+        let mut lane = (0, any_qos(rng));
         let messages = (0..count)
             .map(|seq| {
-                let (topic, qos) = (pick(rng, topics.len()), any_qos(rng));
+                // Devices with several in flight mostly stay with one topic and QoS: there is no order but there.
+                if window == 1 || rng.chance(200) {
+                    lane = (pick(rng, topics.len()), any_qos(rng));
+                }
+                let (topic, qos) = lane;
                 let pause_ms = 60 + rng.below(slowest);
                 let pause_ms = if window > 1 && rng.chance(600) { 0 } else { pause_ms };
                 let padding = ".".repeat(pick(rng, 200));
