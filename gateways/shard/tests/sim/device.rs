@@ -17,6 +17,7 @@ pub(crate) struct Device {
     pub(crate) script: Script,
     rng: Rng,
     connected: bool,
+    moved: bool,
     /// What must be answered before anything else is asked.
     request: Option<Request>,
     flights: Vec<Flight>,
@@ -86,6 +87,7 @@ impl Device {
             addr,
             rng: Rng::seeded(seed),
             connected: false,
+            moved: false,
             request: None,
             flights: Vec::new(),
             topic_ids: vec![None; script.topics.len()],
@@ -105,6 +107,7 @@ impl Device {
     /// It is somewhere else now, and has to begin anew there.
     pub(crate) fn move_to(&mut self, now: u64, addr: SocketAddr) {
         self.addr = addr;
+        self.moved = true;
         self.topic_ids.fill(None);
         self.subscribed.fill(false);
         self.names.clear();

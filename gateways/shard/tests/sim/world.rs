@@ -143,6 +143,9 @@ impl World {
             assert!(self.now < give_up_at, "after {PATIENCE_MS} ms of calm: {unfinished:#?}");
             self.run_until(self.now + 1000);
         }
+        // By then each device has pinged, and knows if it is not connected any more.
+        self.run_until(self.now + 60_000);
+        assert!(self.is_quiet(), "all was quiet before");
         // Whatever the broker forgot before: what is published now arrives.
         self.checks.calm = true;
         self.trouble(Trouble::Publish { messages: 40 });

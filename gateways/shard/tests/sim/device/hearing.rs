@@ -52,6 +52,11 @@ impl Device {
         if code == ReturnCode::Accepted {
             self.request = None;
             self.connected = true;
+            if self.moved {
+                // A late CONNECT from its old address may have taken the client id back there, which ends the session.
+                self.subscribed.fill(false);
+                self.topic_ids.fill(None);
+            }
         } else {
             request.due = now + 2 * self.script.retry_ms;
         }
