@@ -34,6 +34,8 @@ pub(crate) struct Device {
     open: BTreeSet<MsgId>,
     /// Those whose PUBREL has come lately: the network may bring their PUBLISH once more.
     closed: VecDeque<MsgId>,
+    /// Messages of QoS 1 and 2 whose topic id it did not know.
+    refused: BTreeSet<MsgId>,
 }
 
 /// What a device does: it sends, and it hears.
@@ -100,6 +102,7 @@ impl Device {
             names: BTreeMap::new(),
             open: BTreeSet::new(),
             closed: VecDeque::new(),
+            refused: BTreeSet::new(),
             script,
         }
     }
@@ -113,6 +116,7 @@ impl Device {
         self.names.clear();
         self.open.clear();
         self.closed.clear();
+        self.refused.clear();
         self.reconnect(now);
     }
 

@@ -137,21 +137,26 @@ impl World {
     pub(crate) fn run(&mut self) -> Tally {
         self.run_until(self.plan.span_ms);
         self.calm_down();
-        let give_up_at = self.now + PATIENCE_MS;
-        while !self.is_quiet() {
-            let unfinished: Vec<_> = self.devices.iter().filter(|d| !d.is_done()).map(Device::state).collect();
-            assert!(self.now < give_up_at, "after {PATIENCE_MS} ms of calm: {unfinished:#?}");
-            self.run_until(self.now + 1000);
-        }
+        self.finish_all();
         // By then each device has pinged, and knows if it is not connected any more.
         self.run_until(self.now + 60_000);
-        assert!(self.is_quiet(), "all was quiet before");
+        self.finish_all();
         // Whatever the broker forgot before: what is published now arrives.
         self.checks.calm = true;
         self.trouble(Trouble::Publish { messages: 40 });
         self.run_until(self.now + 60_000);
         self.checks.finish(&self.devices);
         self.checks.tally
+    }
+
+    /// Waits until everybody has done what there was to do.
+    fn finish_all(&mut self) {
+        let give_up_at = self.now + PATIENCE_MS;
+        while !self.is_quiet() {
+            let unfinished: Vec<_> = self.devices.iter().filter(|d| !d.is_done()).map(Device::state).collect();
+            assert!(self.now < give_up_at, "after {PATIENCE_MS} ms of calm: {unfinished:#?}");
+            self.run_until(self.now + 1000);
+        }
     }
 
     /// Of all that has happened so far.

@@ -127,7 +127,11 @@ impl Device {
             Topic::Predefined(_) | Topic::Inline(_) | Topic::Reserved(_) => None,
         };
         let msg_id = publish.msg_id;
-        if name.is_none() {
+        // A copy of what was refused comes late: it is refused again, though the id is known by now.
+        if name.is_none() || self.refused.contains(&msg_id) {
+            if publish.qos != Qos::AtMostOnce {
+                self.refused.insert(msg_id);
+            }
             let Topic::Normal(topic_id) = publish.topic else { panic!("{} was sent {publish:?}", self.id) };
             say(said, &Message::Puback(Ack { topic_id, msg_id, code: ReturnCode::InvalidTopicId }));
             return;
