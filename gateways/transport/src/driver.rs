@@ -156,6 +156,8 @@ impl Driver {
             let now = self.now();
             let busy = self.turn(cx, now)?;
             if self.has_ended(now) {
+                // The last word on what was left.
+                self.gauge();
                 return Poll::Ready(Ok(()));
             }
             if !busy && self.arm(cx, now) {
