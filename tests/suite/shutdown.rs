@@ -7,7 +7,7 @@ use codec_mqttsn::{Qos, Topic};
 
 use crate::mosquitto::Mosquitto;
 use crate::mqtt::MqttClient;
-use crate::process::{Setup, pause};
+use crate::process::{Setup, Tidegate, pause};
 use crate::sn::{Device, Stream};
 
 #[test]
@@ -52,12 +52,24 @@ fn what_devices_published_before_the_signal_gets_through() {
 fn a_broker_that_never_answers_does_not_hold_it_up() {
     // It takes connections and says nothing.
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
-    let tidegate = Setup::new().broker(mute.local_addr().unwrap().port()).set("NODE__SHUTDOWN_TIMEOUT", "1s").start();
+    let port = mute.local_addr().unwrap().port();
+    let tidegate = Setup::new().broker(port).set("NODE__SHUTDOWN_TIMEOUT", "1s").start();
+    owe(&tidegate);
     let asked = Instant::now();
     tidegate.signal("TERM");
     let (code, log) = tidegate.end();
     assert_eq!(code, Some(0), "{log}");
     assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+    assert!(log.contains("stopped before the broker had taken everything messages=1"), "{log}");
+}
+
+/// Makes the gateway owe its broker a message.
+fn owe(tidegate: &Tidegate) {
+    let mut device = Device::connect(tidegate.mqttsn(), "lamp");
+    device.send_publish(Topic::Short(*b"hi"), "x", Qos::AtLeastOnce, false);
+    while tidegate.metric("tidegate_queue_messages") == 0 {
+        pause();
+    }
 }
 
 #[test]
@@ -65,11 +77,8 @@ fn a_second_signal_ends_it_at_once() {
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = mute.local_addr().unwrap().port();
     let mut tidegate = Setup::new().broker(port).set("NODE__SHUTDOWN_TIMEOUT", "5m").start();
-    // Something is owed to the broker, so the first signal does not end it.
-    Device::connect(tidegate.mqttsn(), "lamp").send_publish(Topic::Short(*b"hi"), "x", Qos::AtLeastOnce, false);
-    while tidegate.metric("tidegate_queue_messages") == 0 {
-        pause();
-    }
+    // So that the first signal does not end it.
+    owe(&tidegate);
     tidegate.signal("TERM");
     tidegate.logged("stopping");
     tidegate.signal("TERM");

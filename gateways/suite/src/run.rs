@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bridge_core::config::BrokerUrl;
+use bridge_core::metrics::{LINK_IN_FLIGHT, QUEUE_MESSAGES};
 use config::Config;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
@@ -202,6 +203,10 @@ impl Running {
                 outcome = Err(Failure::Running(format!("{who} has ended: {why}")));
             }
         }
+        let left_over = left_over(&self.workers);
+        if left_over > 0 {
+            tracing::warn!(messages = left_over, "stopped before the broker had taken everything");
+        }
         if let Some(embedded) = self.embedded {
             let left = until.saturating_duration_since(Instant::now());
             embedded.stop(left.min(EMBEDDED_STOP)).await;
@@ -209,6 +214,16 @@ impl Running {
         tracing::info!("stopped");
         outcome
     }
+}
+
+/// Messages in the links' queues and windows, as the shards last counted them.
+fn left_over(workers: &[Worker]) -> u64 {
+    let series = workers.iter().flat_map(|worker| &worker.meters).flat_map(|meter| meter.read());
+    let waiting = series.filter(|(series, _)| match series.family.name {
+        name if name == LINK_IN_FLIGHT.name => true,
+        name => name == QUEUE_MESSAGES.name && series.labels.contains(&("queue", "link")),
+    });
+    waiting.map(|(_, count)| count).sum()
 }
 
 /// For the embedded broker to say goodbye to its clients.
@@ -224,7 +239,7 @@ mod tests {
     fn whatever_ends_unasked_ends_the_node_and_is_named() {
         for (who, how, expected) in [
             (Part::Shard(3), Err("it panicked".to_owned()), "shard 3 has ended: it panicked"),
-            (Part::EmbeddedBroker, Ok(()), "the embedded broker has ended: nobody asked for it"),
+            (Part::Admin, Ok(()), "the admin listener has ended: nobody asked for it"),
         ] {
             let verdict = worker::runtime().unwrap().block_on(async {
                 let running = Running { workers: Vec::new(), embedded: None, stopping: Arc::default() };

@@ -30,6 +30,7 @@ pub(crate) enum Part {
     /// A shard, by number.
     Shard(u8),
     /// The embedded broker.
+    #[cfg(feature = "embedded-broker")]
     EmbeddedBroker,
     /// The admin listener.
     Admin,
@@ -39,6 +40,7 @@ impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Shard(number) => write!(f, "shard {number}"),
+            #[cfg(feature = "embedded-broker")]
             Self::EmbeddedBroker => f.write_str("the embedded broker"),
             Self::Admin => f.write_str("the admin listener"),
         }
