@@ -79,6 +79,11 @@ impl HoldQueue {
         self.held.push_front(held);
     }
 
+    /// Names a topic otherwise from now on.
+    pub(crate) fn rename(&mut self, from: Way, to: Way) {
+        self.held.iter_mut().filter(|held| held.way == from).for_each(|held| held.way = to);
+    }
+
     /// Takes out the first message that `pick` wants.
     pub(crate) fn take_first(&mut self, pick: impl Fn(&Held) -> bool) -> Option<Held> {
         let place = self.held.iter().position(pick)?;

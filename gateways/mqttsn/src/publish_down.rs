@@ -47,14 +47,14 @@ impl Session {
 
     /// How a topic is named to this client. `None`: it would need an id, and there is none left.
     fn way(&mut self, base: &Base, topic: TopicName<'_>) -> Option<Way> {
-        let own = self.registry.find(topic);
-        if let Some(id) = own.filter(|id| self.registry.is_known(*id)) {
+        // First, even if it is yet to be told: what waits for the id must not be overtaken under another name.
+        if let Some(id) = self.registry.find(topic) {
             return Some(Way::Normal(id));
         }
         if let Some(id) = base.rules.predefined.find(topic.as_str()) {
             return Some(Way::Predefined(id));
         }
-        if let (&[a, b], None) = (topic.as_str().as_bytes(), own) {
+        if let &[a, b] = topic.as_str().as_bytes() {
             return Some(Way::Short([a, b]));
         }
         self.registry.give(topic, base.rules.max_topics).map(Way::Normal)
@@ -233,6 +233,7 @@ impl Session {
             return;
         };
         self.registry.set_known(id, false);
+        self.down.queue.rename(held.way, Way::Normal(id));
         self.down.queue.push_front(Held { way: Way::Normal(id), again: true, ..held });
     }
 
