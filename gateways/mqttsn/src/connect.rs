@@ -37,8 +37,10 @@ impl Mqttsn {
         let id = made_up.as_deref().unwrap_or(connect.client_id);
         let known = self.sessions.named(id);
         if known.is_none() {
-            // Before anything is done: the datagram may have to go to another shard.
+            // Before anything is done for it: the datagram may have to go to another shard.
             if let Owner::Elsewhere(shard) = cx.owners.claim(self.base.gateway, id) {
+                // What follows from the address goes there as well: whoever was at it here is heard no more.
+                self.displace(cx, here);
                 return Handled::Elsewhere(shard);
             }
         }
@@ -64,7 +66,13 @@ impl Mqttsn {
 
     /// CONNECT of a client that is, or was last, at this address.
     fn reconnect(&mut self, cx: &mut Cx<'_>, key: Key, peer: Peer, connect: &sn::Connect<'_>) {
+        let crowded = connect.will && self.has_most_dialogues();
         let Some(session) = self.sessions.get_mut(key) else { return };
+        if crowded && !matches!(session.state, State::Connecting(_)) {
+            self.base.counts.up(Count::NotAdmitted);
+            self.connack(cx, peer, ReturnCode::Congestion);
+            return;
+        }
         session.peer = peer;
         session.clean = connect.clean_session;
         session.keepalive_s = connect.duration;
@@ -94,9 +102,9 @@ impl Mqttsn {
         }
         session.will = None;
         session.registry = Registry::default();
-        session.subscriptions = Subscriptions::default();
-        session.receipts = Receipts::default();
-        session.down = Down::default();
+        session.subscriptions.clear();
+        session.receipts.clear();
+        session.down.clear();
     }
 
     /// CONNECT of a client that is new here, or comes from another address than before.
@@ -113,7 +121,7 @@ impl Mqttsn {
     ) {
         // Who takes over a session at the same listener takes over its place at the gate.
         let inherits = known.and_then(|key| self.sessions.get(key)).is_some_and(|s| s.peer.listener == peer.listener);
-        let crowded = connect.will && self.base.counts.get(Count::Connecting) >= MAX_DIALOGUES;
+        let crowded = connect.will && self.has_most_dialogues();
         let draining = self.draining && known.is_none();
         if crowded || draining || (!inherits && cx.gates.enter(peer.listener, cx.now).is_err()) {
             self.base.counts.up(Count::NotAdmitted);
@@ -158,6 +166,11 @@ impl Mqttsn {
             session.ask_will(&mut self.base, cx, key);
         }
         self.set_life(key, Some(cx.now.mono_ms.saturating_add(self.base.rules.idle_timeout_ms)));
+    }
+
+    /// True when no further will dialogue may begin.
+    fn has_most_dialogues(&self) -> bool {
+        self.base.counts.get(Count::Connecting) >= MAX_DIALOGUES
     }
 
     /// The client at this address has given way to another: it is lost.

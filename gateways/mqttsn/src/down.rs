@@ -64,6 +64,11 @@ impl Down {
         }
     }
 
+    /// Forgets all, once it [rests](Self::rest). Msg ids go on, so that a late answer of the device finds nothing.
+    pub(crate) fn clear(&mut self) {
+        *self = Self { last_msg_id: self.last_msg_id, ..Self::default() };
+    }
+
     /// True when no answer of the device is waited for.
     pub(crate) const fn is_idle(&self) -> bool {
         self.in_flight.is_none() && self.registering.is_none()

@@ -113,6 +113,11 @@ impl Receipts {
         oldest.map(|place| self.list.remove(place)).is_some()
     }
 
+    /// Forgets all. Answers to come must find nothing, so their numbers are not given again.
+    pub(crate) fn clear(&mut self) {
+        self.list = Vec::new();
+    }
+
     /// How many are remembered.
     pub(crate) const fn len(&self) -> usize {
         self.list.len()

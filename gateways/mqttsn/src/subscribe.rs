@@ -63,6 +63,11 @@ impl Subscriptions {
         self.list.iter().any(|s| s.pending.is_some_and(|pending| pending.topic_id == id))
     }
 
+    /// Forgets all. Answers to come must find nothing, so their numbers are not given again.
+    pub(crate) fn clear(&mut self) {
+        self.list = Vec::new();
+    }
+
     /// How many there are.
     pub(crate) const fn len(&self) -> usize {
         self.list.len()

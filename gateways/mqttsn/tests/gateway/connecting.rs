@@ -4,6 +4,7 @@ use crate::world::{Setup, World, hex};
 use bridge_core::gate::Gate;
 use bridge_core::owners::{Owner, Owners};
 use bridge_core::peer::{GatewayId, ShardId};
+use codec_mqttsn::{Connect, Message};
 use mqttsn::MqttsnConfig;
 use std::sync::Arc;
 
@@ -259,4 +260,34 @@ fn nobody_new_is_let_in_while_the_process_stops() {
     world.drain();
     assert_eq!(world.try_connect(2, "b", true), ["030501"]);
     assert_eq!(world.try_connect(1, "a", false), ["030500"]);
+}
+
+#[test]
+fn will_dialogues_have_their_bound_for_new_clients_and_for_those_that_come_again() {
+    let mut world = World::default();
+    world.connect(60_000, "dev", true);
+    let ask_will = |world: &mut World, port: u16, id: &str| {
+        let connect = Connect { will: true, clean_session: true, protocol_id: 1, duration: 60, client_id: id };
+        world.say(port, &Message::Connect(connect))
+    };
+    for port in 1..=16_384 {
+        assert_eq!(ask_will(&mut world, port, &port.to_string()), ["0206"]);
+    }
+    assert_eq!(ask_will(&mut world, 50_000, "new"), ["030501"]);
+    assert_eq!(ask_will(&mut world, 60_000, "dev"), ["030501"]);
+    assert_eq!((world.sessions(), world.fault("not_admitted")), ([16_384, 1, 0], 2), "its session is as it was");
+    assert_eq!(ask_will(&mut world, 1, "1"), ["0206"], "a dialogue that is open goes on");
+    assert_eq!(world.try_connect(60_000, "dev", true), ["030500"], "without a will nothing is in the way");
+}
+
+#[test]
+fn a_client_that_was_at_the_address_is_lost_when_one_of_another_shard_comes_from_there() {
+    let mut world = World::default();
+    let other = Owners::new(Arc::clone(&world.directory), ShardId(1));
+    assert_eq!(other.claim(GatewayId(0), "dev"), Owner::Here);
+    world.connect_with_will(1, "old", true);
+    assert_eq!(world.try_connect(1, "dev", true), [""; 0]);
+    assert_eq!((world.given(), world.sessions()), (vec!["w/old gone 1".to_owned()], [0, 0, 0]));
+    assert_eq!(world.gates.get(bridge_core::peer::ListenerId(0)).unwrap().sessions(), 0);
+    assert_eq!(other.locate(GatewayId(0), "old"), Owner::Nobody);
 }

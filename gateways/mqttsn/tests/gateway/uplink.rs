@@ -258,3 +258,15 @@ fn qos_minus_one_is_dropped_when_it_is_switched_off() {
     assert_eq!(world.ask(1, "080c626162000032"), NOTHING);
     assert_eq!((world.given(), world.fault("qos_minus_one_off")), (vec![], 1));
 }
+
+#[test]
+fn an_answer_to_what_was_published_before_a_clean_connect_is_not_taken_for_a_later_one() {
+    let mut world = slow_broker();
+    assert_eq!(world.ask(1, "080c226162000531"), NOTHING);
+    world.connect(1, "dev", true);
+    assert_eq!(world.ask(1, "080c226162000632"), NOTHING);
+    world.broker.release_acks_of(1, 1);
+    world.settle();
+    assert_eq!(world.hear(1), NOTHING, "the broker has acknowledged the earlier one only");
+    assert_eq!(world.release(), ["070d6162000600"]);
+}
