@@ -20,3 +20,4 @@ mod process;
 mod shutdown;
 mod sn;
 mod startup;
+mod tls;

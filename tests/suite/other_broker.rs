@@ -128,3 +128,15 @@ fn exactly_once_survives_a_broken_connection() {
         assert_eq!(counter.message().payload, number.to_string(), "each once and in order");
     }
 }
+
+#[test]
+fn a_broker_that_refuses_is_quoted_and_tried_again() {
+    let Some(broker) = Mosquitto::start("allow_anonymous false") else { return };
+    let mut tidegate = Setup::new().broker(broker.port).set("NODE__WORKERS", "1").start();
+    let body = tidegate.readyz_until(|code, body| code == 503 && body.contains("the broker refused the connection"));
+    assert!(body.to_lowercase().contains("not authori"), "{body}");
+    for attempt in 1..=2 {
+        let line = tidegate.logged("the broker refused the connection");
+        assert!(line.contains("WARN"), "attempt {attempt}: {line}");
+    }
+}
