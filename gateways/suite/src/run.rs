@@ -170,7 +170,9 @@ impl Running {
         signals: &mut Signals,
         ends: &mut mpsc::UnboundedReceiver<Ended>,
     ) -> Result<(), Failure> {
-        tracing::info!(timeout_ms = timeout.as_millis(), "stopping");
+        // A number in JSON, which a u128 would not be.
+        let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(timeout_ms, "stopping");
         self.stopping.store(true, Ordering::Relaxed);
         let until = Instant::now() + timeout;
         // The embedded broker is stopped after the links have said goodbye to it.

@@ -43,6 +43,9 @@ impl Overview<'_> {
         self.table(&mut text);
         line(&mut text, &format!("\n{}", self.broker()));
         line(&mut text, &self.reach());
+        if !self.rows.iter().any(|row| row.note.starts_with("gateways.")) {
+            line(&mut text, "No gateway runs, so no device gets in: a table like [gateways.mqttsn] starts one.");
+        }
         if let Some(lines) = self.try_mqttsn() {
             line(
                 &mut text,

@@ -48,6 +48,15 @@ fn the_defaults_are_told_in_full() {
 }
 
 #[test]
+fn a_node_without_a_gateway_says_so() {
+    let config = Config::default();
+    let mut without = overview(&config);
+    assert!(!without.text().contains("No gateway runs"));
+    without.rows.retain(|row| row.protocol != "MQTT-SN");
+    assert!(without.text().contains("No gateway runs"));
+}
+
+#[test]
 fn what_other_machines_reach_is_named() {
     let config = Config::default();
     let open = Overview { rows: rows("0.0.0.0:1884", "127.0.0.1:1883"), ..overview(&config) };
