@@ -9,8 +9,12 @@ use std::net::SocketAddr;
 /// A datagram for a client that lives on another shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forward {
-    /// Where the client lives.
+    /// Where it goes.
     pub to: ShardId,
+    /// The shard that its address writes to, which keeps the route.
+    pub entry: ShardId,
+    /// On the way back to `entry`: where the client lives instead.
+    pub owner: Option<ShardId>,
     /// From whom it came.
     pub peer: Peer,
     /// As it came.
@@ -20,7 +24,8 @@ pub struct Forward {
 }
 
 /// (listener, address) → shard. A stale entry does no harm: the other shard answers a stranger as this one would, and
-/// passes on what belongs to a third. So entries live until there are too many, the oldest going first.
+/// sends back what belongs to a third, so that the entry is put right. So entries live until there are too many, the
+/// oldest going first.
 #[derive(Debug)]
 pub(crate) struct Routes {
     limit: usize,

@@ -13,8 +13,9 @@ use bridge_core::rng::Rng;
 use bridge_core::time::{Deadline, Now, earliest};
 use std::sync::Arc;
 
-/// A datagram may go to the owner it was sent to, and on to the owner that this one knows; then it strays.
-const MAX_HOPS: u8 = 2;
+/// A datagram may go where its address's route leads, back when that is not the owner, and on to the owner; then it
+/// strays.
+const MAX_HOPS: u8 = 3;
 
 /// What a shard is made of.
 #[derive(Debug)]
@@ -108,29 +109,49 @@ impl Shard {
     /// One datagram from a socket of this shard.
     #[inline]
     pub fn datagram(&mut self, now: Now, peer: Peer, bytes: &[u8]) {
-        match self.routes.find(&peer) {
-            None => self.take(now, peer, bytes, 0),
-            Some(to) => self.forward(Forward { to, peer, bytes: bytes.into(), hops: 1 }),
+        match self.routes.find(&peer).filter(|to| *to != self.id) {
+            None => self.take(now, peer, bytes, self.id, 0),
+            Some(to) => self.forward(Forward { to, entry: self.id, owner: None, peer, bytes: bytes.into(), hops: 1 }),
         }
     }
 
-    /// One datagram from another shard.
+    /// One datagram from another shard, or one of our own that came back: its route was stale.
     pub fn forwarded(&mut self, now: Now, forward: &Forward) {
-        self.take(now, forward.peer, &forward.bytes, forward.hops);
+        match forward.owner {
+            Some(owner) if owner != self.id => self.send_on(owner, forward.peer, &forward.bytes, forward.hops),
+            Some(_) => {
+                self.learn(&forward.peer, self.id);
+                self.take(now, forward.peer, &forward.bytes, forward.entry, forward.hops);
+            }
+            None => self.take(now, forward.peer, &forward.bytes, forward.entry, forward.hops),
+        }
     }
 
-    fn take(&mut self, now: Now, peer: Peer, bytes: &[u8], hops: u8) {
+    fn take(&mut self, now: Now, peer: Peer, bytes: &[u8], entry: ShardId, hops: u8) {
         let now = self.advance(now);
         let Some(gateway) = self.listeners.get(usize::from(peer.listener.0)) else { return };
         let Some(machine) = self.machines.get_mut(usize::from(gateway.0)) else { return };
         match machine.handle(&mut self.around.cx(now), Input::Datagram { peer, bytes }) {
             Handled::Here => {}
+            Handled::Elsewhere(to) if entry == self.id => self.send_on(to, peer, bytes, hops),
+            // Only the shard that the address writes to keeps its route: there it is put right.
             Handled::Elsewhere(to) => {
-                if self.routes.learn(&peer, to) {
-                    self.counts.up(ShardCount::RoutesDropped);
-                }
-                self.forward(Forward { to, peer, bytes: bytes.into(), hops: hops.saturating_add(1) });
+                let (bytes, hops) = (bytes.into(), hops.saturating_add(1));
+                self.forward(Forward { to: entry, entry, owner: Some(to), peer, bytes, hops });
             }
+        }
+    }
+
+    /// This datagram of an address that writes to this shard, and all that follow, go to `owner`.
+    fn send_on(&mut self, owner: ShardId, peer: Peer, bytes: &[u8], hops: u8) {
+        self.learn(&peer, owner);
+        let (bytes, hops) = (bytes.into(), hops.saturating_add(1));
+        self.forward(Forward { to: owner, entry: self.id, owner: None, peer, bytes, hops });
+    }
+
+    fn learn(&mut self, peer: &Peer, to: ShardId) {
+        if self.routes.learn(peer, to) {
+            self.counts.up(ShardCount::RoutesDropped);
         }
     }
 

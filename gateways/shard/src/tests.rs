@@ -102,17 +102,36 @@ fn a_stale_route_leads_on_to_the_new_owner() {
     all[2].datagram(START, peer(3), b"+lamp");
     all.iter_mut().for_each(|shard| shard.outbox().clear());
     all[1].datagram(START, peer(2), b"+lamp");
-    assert_eq!(carry(&mut all), 2, "to the old owner, who knows the new one");
+    carry(&mut all);
     assert_eq!(said(&mut all[2]), [b"+lamp"]);
+    all[1].datagram(START, peer(2), b"hello");
+    carry(&mut all);
+    assert_eq!(said(&mut all[2]), [b"hello"], "what follows goes there too");
+}
+
+#[test]
+fn an_address_that_is_a_client_of_this_shard_again_is_served_here() {
+    let mut all = shards(2);
+    all[0].datagram(START, peer(1), b"+lamp");
+    all[1].datagram(START, peer(2), b"+door");
+    all[1].datagram(START, peer(2), b"+lamp");
+    carry(&mut all);
+    all.iter_mut().for_each(|shard| shard.outbox().clear());
+    for word in ["+door", "hello"] {
+        all[1].datagram(START, peer(2), word.as_bytes());
+        carry(&mut all);
+        assert_eq!((said(&mut all[1]), said(&mut all[0]).len()), (vec![word.as_bytes().to_vec()], 0), "{word}");
+    }
 }
 
 #[test]
 fn a_datagram_does_not_go_round_for_ever() {
     let mut all = shards(3);
     all[0].datagram(START, peer(1), b"+lamp");
-    let forward = Forward { to: ShardId(1), peer: peer(2), bytes: b"+lamp"[..].into(), hops: 2 };
+    let forward =
+        Forward { to: ShardId(1), entry: ShardId(2), owner: None, peer: peer(2), bytes: b"+lamp"[..].into(), hops: 3 };
     all[1].forwarded(START, &forward);
-    assert_eq!((carry(&mut all), said(&mut all[0]).len()), (0, 1), "nothing was passed on for the third time");
+    assert_eq!((carry(&mut all), said(&mut all[0]).len()), (0, 1), "nothing was passed on for the fourth time");
 }
 
 #[test]
