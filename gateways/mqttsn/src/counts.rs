@@ -72,7 +72,7 @@ count! {
         /// Too many publications of one device are unanswered.
         TooManyOwed = FAULTS { protocol: "mqttsn", blame: "peer", reason: "too_many_owed" };
         /// The bridge had no room.
-        Congested = FAULTS { protocol: "mqttsn", blame: "peer", reason: "congested" };
+        Congested = FAULTS { protocol: "mqttsn", blame: "gateway", reason: "congested" };
         /// PUBLISH with QoS −1 while that is switched off.
         MinusOneOff = FAULTS { protocol: "mqttsn", blame: "peer", reason: "qos_minus_one_off" };
         /// A repetition that was not published again.

@@ -12,6 +12,8 @@ pub(crate) struct Registry {
     topics: Vec<Topic>,
     /// Index by name, from [`Registry::LINEAR`] topics on; below that a walk is as fast and takes no memory.
     by_name: Option<Box<HashTable<u16>>>,
+    /// Octets of all names.
+    octets: usize,
 }
 
 #[derive(Debug)]
@@ -46,13 +48,14 @@ impl Registry {
         Some(TopicId(Self::FIRST.saturating_add(u16::try_from(place).ok()?)))
     }
 
-    /// The id of a topic, given now if it has none. `None` when `most` topics have one.
+    /// The id of a topic, given now if it has none. `None` when `most` topics have one, or have too long names.
     pub(crate) fn give(&mut self, name: TopicName<'_>, most: u16) -> Option<TopicId> {
         if let Some(id) = self.find(name) {
             return Some(id);
         }
         let place = self.topics.len();
-        if place >= usize::from(most).min(Self::MOST) {
+        let octets = self.octets.saturating_add(name.as_str().len());
+        if place >= usize::from(most).min(Self::MOST) || octets > most_octets(most) {
             return None;
         }
         let number = u16::try_from(place).ok()?;
@@ -60,6 +63,7 @@ impl Registry {
         if place < 4 {
             self.topics.reserve_exact(1);
         }
+        self.octets = octets;
         self.topics.push(Topic { name: name.into(), known: false });
         self.index(number, name);
         Some(TopicId(Self::FIRST.saturating_add(number)))
@@ -96,10 +100,21 @@ impl Registry {
         }
     }
 
+    /// Octets of all names.
+    pub(crate) const fn octets(&self) -> usize {
+        self.octets
+    }
+
     /// How many topics have an id.
     pub(crate) const fn len(&self) -> usize {
         self.topics.len()
     }
+}
+
+/// Octets that `topics` names may have together: 256 each, but always room for one of any length. A device that chooses
+/// long names must not take a thousand times the memory of others.
+pub(crate) fn most_octets(topics: u16) -> usize {
+    usize::from(topics).saturating_mul(256).max(usize::from(u16::MAX))
 }
 
 fn index(id: TopicId) -> Option<usize> {

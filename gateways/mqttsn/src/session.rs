@@ -3,7 +3,7 @@
 use crate::base::Base;
 use crate::down::Down;
 use crate::receipts::Receipts;
-use crate::registry::Registry;
+use crate::registry::{Registry, most_octets};
 use crate::subscribe::Subscriptions;
 use crate::will::Dialogue;
 use bridge_core::peer::Peer;
@@ -96,6 +96,7 @@ impl Session {
     /// When it does not.
     pub(crate) fn check(&self, base: &Base) -> usize {
         let most = usize::from(base.rules.max_topics);
+        assert!(self.registry.octets() <= most_octets(base.rules.max_topics), "longer topics than may be");
         assert!(self.registry.len() <= most && self.subscriptions.len() <= most, "more topics than may be");
         assert!(self.receipts.len() < Receipts::UNFINISHED + Receipts::FINISHED, "more receipts than may be");
         // One more: a message that the client did not know the topic of is put back.

@@ -3,7 +3,7 @@
 use crate::base::Base;
 use crate::counts::Count;
 use crate::predefined::Predefined;
-use crate::registry::Registry;
+use crate::registry::{Registry, most_octets};
 use crate::session::Session;
 use crate::will::{qos_down, qos_up};
 use bridge_core::Qos;
@@ -58,6 +58,12 @@ impl Subscriptions {
         self.list.iter().position(|s| s.filter.text(registry, predefined) == Some(text))
     }
 
+    /// True when one more may join: by their number, and by the octets of the filters that lie nowhere else.
+    fn has_room(&self, place: &Place, most: u16) -> bool {
+        let octets = self.list.iter().map(|s| s.filter.octets()).sum::<usize>().saturating_add(place.octets());
+        self.list.len() < usize::from(most) && octets <= most_octets(most)
+    }
+
     /// True while a SUBACK that will tell this id has not gone.
     pub(crate) fn will_tell(&self, id: TopicId) -> bool {
         self.list.iter().any(|s| s.pending.is_some_and(|pending| pending.topic_id == id))
@@ -80,6 +86,13 @@ impl Place {
             Self::Registered(id) => registry.name(*id).map(TopicName::as_str),
             Self::Predefined(id) => predefined.name(*id).map(TopicName::as_str),
             Self::Here(text) => Some(text),
+        }
+    }
+
+    fn octets(&self) -> usize {
+        match self {
+            Self::Registered(_) | Self::Predefined(_) => 0,
+            Self::Here(text) => text.len(),
         }
     }
 }
@@ -113,7 +126,7 @@ impl Session {
             base.counts.up(Count::Repeated);
             return Ok(());
         }
-        if entry.is_none() && self.subscriptions.list.len() >= usize::from(base.rules.max_topics) {
+        if entry.is_none() && !self.subscriptions.has_room(&place, base.rules.max_topics) {
             return Err(refused(ReturnCode::InvalidTopicId, Count::RegistryFull));
         }
         let token = entry.map_or(self.subscriptions.next, |s| s.token);

@@ -65,6 +65,27 @@ fn a_full_table_is_2_for_names_and_for_subscriptions() {
 }
 
 #[test]
+fn a_table_is_full_of_octets_too() {
+    let mut world = World::default();
+    world.connect(1, "dev", true);
+    let long = |n: u8, end: &str| format!("{}{n:03}{end}", "x".repeat(60_000));
+    for n in 0..4 {
+        assert_ne!(world.register(1, &long(n, "")), 0);
+        assert_eq!(world.subscribe(1, &long(n, "/#"), SnQos::AtMostOnce), ["0813000000020200"]);
+    }
+    assert_eq!(world.register(1, &long(4, "")), 0);
+    assert_eq!(world.subscribe(1, &long(4, "/#"), SnQos::AtMostOnce), ["0813000000020202"]);
+    assert_eq!(world.fault("registry_full"), 2);
+    assert_eq!(world.subscribe(1, &long(0, "/#"), SnQos::AtLeastOnce), ["0813200000020200"], "a known one");
+    let unsubscribe = codec_mqttsn::Unsubscribe {
+        msg_id: codec_mqttsn::MsgId(3),
+        filter: codec_mqttsn::Filter::Name(&long(0, "/#")),
+    };
+    assert_eq!(world.say(1, &codec_mqttsn::Message::Unsubscribe(unsubscribe)), ["04150003"]);
+    assert_eq!(world.subscribe(1, &long(4, "/#"), SnQos::AtMostOnce), ["0813000000020200"], "there is room again");
+}
+
+#[test]
 fn what_the_broker_refuses_is_3_without_an_id() {
     let mut options = Options::default();
     options.refuse_subscribe.insert("no/no".to_owned(), ReasonCode::NOT_AUTHORIZED);
