@@ -60,6 +60,9 @@ pub const LINK_LOWERED: Family =
 /// Broker link: packets nobody waited for.
 pub const LINK_UNEXPECTED: Family =
     counter("tidegate_link_unexpected_total", "Packets of the broker that answer nothing we asked");
+/// Broker link: messages that break the protocol.
+pub const LINK_UNUSABLE: Family =
+    counter("tidegate_link_unusable_total", "Messages of the broker dropped for a value that breaks the protocol");
 /// Broker link: ends of connections and of attempts at one.
 pub const LINK_FAILURES: Family =
     counter("tidegate_link_failures_total", "Connections to the broker that failed or ended");

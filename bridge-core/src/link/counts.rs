@@ -2,8 +2,8 @@
 
 use crate::metrics::{
     LINK_ACKNOWLEDGED, LINK_BYTES, LINK_CONNECTS, LINK_DUPLICATES, LINK_FAILURES, LINK_IN_FLIGHT, LINK_LOWERED,
-    LINK_PUBLICATIONS, LINK_RECEIVED, LINK_REFUSED, LINK_REPLAYED, LINK_UNEXPECTED, LINK_UP, QUEUE_BYTES,
-    QUEUE_DROPPED, QUEUE_MESSAGES,
+    LINK_PUBLICATIONS, LINK_RECEIVED, LINK_REFUSED, LINK_REPLAYED, LINK_UNEXPECTED, LINK_UNUSABLE, LINK_UP,
+    QUEUE_BYTES, QUEUE_DROPPED, QUEUE_MESSAGES,
 };
 use codec_mqtt::Qos;
 
@@ -28,6 +28,8 @@ crate::count! {
         Received = LINK_RECEIVED {};
         /// QoS 2 repetitions.
         Duplicates = LINK_DUPLICATES {};
+        /// Messages from the broker that break the protocol in a value.
+        Unusable = LINK_UNUSABLE {};
         /// QoS above what the broker takes.
         QosLowered = LINK_LOWERED { type: "qos" };
         /// Retain flag for a broker that does not retain.

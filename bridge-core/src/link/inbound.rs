@@ -6,7 +6,7 @@ use crate::time::Now;
 use crate::topic::TopicName;
 use crate::uplink::Refusal;
 use codec_mqtt::{
-    Ack, Delivery, Packet, PacketId, Properties, Publish, Qos, ReasonCode, Suback, Unsuback, Version,
+    Ack, Delivery, Fault, Packet, PacketId, Properties, Publish, Qos, ReasonCode, Suback, Unsuback, Version,
     decode_from_server, split,
 };
 
@@ -93,7 +93,7 @@ impl Link {
             match decode_from_server(packet, version) {
                 Ok(Packet::Publish(publish)) => return self.on_publish(&publish),
                 Ok(packet) => self.on_control(&packet),
-                Err(fault) => self.fault(fault.reason_code(), &format!("the broker sent a faulty packet: {fault}")),
+                Err(fault) => self.on_faulty(packet, fault),
             }
             return None;
         }
@@ -109,6 +109,25 @@ impl Link {
             Err(fault) => self.fault(fault.reason_code(), &format!("the broker answered CONNECT wrongly: {fault}")),
         }
         None
+    }
+
+    /// Some brokers pass on what their clients should not have sent (mosquitto: a Response Topic with wildcards). Such a
+    /// message is dropped: ending the connection would bring it again, for ever.
+    fn on_faulty(&mut self, packet: &[u8], fault: Fault) {
+        let refused =
+            matches!(fault, Fault::Protocol(_)).then(|| Publish::delivery_of_refused(packet, self.broker.version));
+        let Some(delivery) = refused.flatten() else {
+            return self.fault(fault.reason_code(), &format!("the broker sent a faulty packet: {fault}"));
+        };
+        self.counts.up(LinkCount::Unusable);
+        tracing::debug!(client_id = %self.settings.client_id, reason = %fault, "message of the broker dropped");
+        // An error ends QoS 2 with PUBREC (5.0 §4.3.3).
+        let ack = |id| Ack::with_reason(id, ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR);
+        match delivery {
+            Delivery::AtMostOnce => {}
+            Delivery::AtLeastOnce { packet_id, .. } => drop(self.send(&Packet::Puback(ack(packet_id)))),
+            Delivery::ExactlyOnce { packet_id, .. } => drop(self.send(&Packet::Pubrec(ack(packet_id)))),
+        }
     }
 
     fn on_control(&mut self, packet: &Packet<'_>) {

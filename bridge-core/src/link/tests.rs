@@ -212,8 +212,8 @@ fn text(packet: &Packet<'_>) -> String {
                 None => format!("{payload} qos0{}", flags.concat()),
             }
         }
-        Packet::Puback(ack) => format!("PUBACK {}", ack.packet_id),
-        Packet::Pubrec(ack) => format!("PUBREC {}", ack.packet_id),
+        Packet::Puback(ack) => format!("PUBACK {}{}", ack.packet_id, unless_success(ack.reason)),
+        Packet::Pubrec(ack) => format!("PUBREC {}{}", ack.packet_id, unless_success(ack.reason)),
         Packet::Pubrel(ack) => format!("PUBREL {}{}", ack.packet_id, unless_success(ack.reason)),
         Packet::Pubcomp(ack) => format!("PUBCOMP {}{}", ack.packet_id, unless_success(ack.reason)),
         Packet::Subscribe(subscribe) => {

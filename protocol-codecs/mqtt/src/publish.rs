@@ -4,6 +4,7 @@ mod out;
 
 pub use out::{PublishOut, PublishProperties};
 
+use crate::frame::open;
 use crate::property::Allowed;
 use crate::sink::{Sink, put_bytes16, put_u16};
 use crate::{EncodeFault, Fault, PacketId, Properties, Qos, Version, topic};
@@ -87,6 +88,16 @@ impl<'a> Publish<'a> {
         let properties = Properties::read_in(version, &mut r, Allowed::PUBLISH)?;
         check_topic(topic, &properties, version)?;
         Ok(Self { topic, delivery, retain: first & RETAIN != 0, properties, payload: r.rest() })
+    }
+
+    /// What a whole PUBLISH that [`decode`](crate::decode) refuses with [`Fault::Protocol`] asks to be answered: its
+    /// frame and its packet identifier are sound, and only a value in it is not, which somebody else may have chosen.
+    /// `None` for other packets.
+    #[must_use]
+    pub fn delivery_of_refused(packet: &[u8], version: Version) -> Option<Delivery> {
+        let (first, mut body) = open(packet).ok().filter(|(first, _)| first >> 4 == 3)?;
+        body.str16("topic name").ok()?;
+        read_delivery(first, &mut body, version).ok()
     }
 
     pub(crate) const fn first_octet(&self) -> u8 {

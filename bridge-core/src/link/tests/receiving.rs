@@ -152,6 +152,31 @@ fn faults_of_the_broker_end_the_connection_and_are_told() {
 }
 
 #[test]
+fn a_message_with_a_value_that_its_sender_should_not_have_chosen_is_dropped_and_answered() {
+    // Response Topic "#", which mosquitto passes on.
+    let table: [(&[u8], &str, &[&str]); 4] = [
+        (&[0x30, 8, 0, 1, b't', 4, 0x08, 0, 1, b'#'], "QoS 0", &[]),
+        (&[0x32, 10, 0, 1, b't', 0, 9, 4, 0x08, 0, 1, b'#'], "QoS 1", &["PUBACK 9 83"]),
+        (&[0x34, 10, 0, 1, b't', 0, 9, 4, 0x08, 0, 1, b'#'], "QoS 2", &["PUBREC 9 83"]),
+        (&[0x3D, 10, 0, 1, b't', 0, 9, 4, 0x08, 0, 1, b'#'], "QoS 2, again, retained", &["PUBREC 9 83"]),
+    ];
+    for (octets, rule, expected) in table {
+        let mut bench = Bench::online(settings());
+        assert_eq!(bench.hear_octets(octets), [""; 0], "{rule}");
+        assert_eq!(
+            (bench.out(), bench.link.wish()),
+            (expected.iter().map(|&s| s.to_owned()).collect(), Wish::Nothing),
+            "{rule}"
+        );
+        assert_eq!((bench.count(LinkCount::Unusable), bench.count(LinkCount::Received)), (1, 0), "{rule}");
+        assert_eq!(bench.hear(&message("next", once(id(9)))), ["next"], "{rule}");
+    }
+    let mut bench = Bench::online(settings());
+    bench.hear_octets(&[0x32, 10, 0, 1, b't', 0, 0, 4, 0x08, 0, 1, b'#']);
+    assert_eq!(bench.out(), ["DISCONNECT 82"], "without a packet id there is nothing to answer");
+}
+
+#[test]
 fn a_fault_in_3_1_1_leaves_the_will_in_force() {
     let mut bench = Bench::online(LinkSettings { version: VersionChoice::V311, session_expiry_s: 0, ..settings() });
     bench.hear_octets(&[0x00, 0]);
