@@ -96,6 +96,8 @@ pub struct Bridge {
     rules: Vec<ListenerRules>,
     node: Box<str>,
     status: Option<NodeStatus>,
+    /// What the node would say of itself, if the first link had room.
+    unsaid: Option<bool>,
     seed: u64,
     reachable: bool,
     notices: VecDeque<Notice>,
@@ -117,6 +119,7 @@ impl Bridge {
             rules: settings.listeners,
             node: settings.node,
             status: settings.status,
+            unsaid: None,
             seed: settings.seed,
             reachable: false,
             notices: VecDeque::new(),
@@ -258,7 +261,14 @@ impl Bridge {
                     line.restoring = None;
                 }
             }
-            LinkEvent::Room => self.notices.push_back(Notice::Room),
+            LinkEvent::Room => {
+                if number == 0
+                    && let Some(online) = self.unsaid
+                {
+                    self.publish_status(now, online);
+                }
+                self.notices.push_back(Notice::Room);
+            }
         }
     }
 
@@ -301,15 +311,17 @@ impl Bridge {
     /// Says retained that the node is there, or that it leaves.
     fn publish_status(&mut self, now: Now, online: bool) {
         let (Some(status), Some(line)) = (&self.status, self.lines.first_mut()) else { return };
-        let refused = matches!(line.link.publish(now, None, "", &status.publication(online)), Taken::Denied(_));
-        if refused {
+        let taken = line.link.publish(now, None, "", &status.publication(online));
+        self.unsaid = (taken == Taken::Full).then_some(online);
+        if matches!(taken, Taken::Denied(_)) {
             tracing::warn!(topic = %status.topic(), "the broker takes no node status");
         }
     }
 
     /// Stops: what is queued and in flight is flushed, the node says that it leaves, and the links say goodbye.
     pub fn drain(&mut self, now: Now) {
-        if self.reachable {
+        // While the first link is away its will has said so; else its goodbye takes the will back.
+        if self.lines.first().is_some_and(|line| line.restoring.is_some()) {
             self.publish_status(now, false);
         }
         for line in &mut self.lines {

@@ -1,6 +1,7 @@
 use crate::link::LinkSettings;
 use crate::publication::Publication;
 use crate::template::{Mountpoint, Template, Values};
+use crate::text::is_carriable;
 use crate::topic::{TopicBuf, TopicFault, TopicName};
 use crate::uplink::{Connect, Refusal};
 use codec_mqtt::Qos;
@@ -43,8 +44,9 @@ impl ListenerRules {
             node: Some(node),
         };
         match self.mountpoint.render(&values) {
-            Ok(prefix) => Ok(Mountpoint::new(prefix)),
-            Err(_breaks_out) => Err(Refusal::BadIdentity),
+            // A broker would close the link for a user name that MQTT cannot carry.
+            Ok(prefix) if is_carriable(&prefix) => Ok(Mountpoint::new(prefix)),
+            Ok(_) | Err(_) => Err(Refusal::BadIdentity),
         }
     }
 }

@@ -226,6 +226,17 @@ fn a_client_id_that_would_break_out_of_its_level_is_refused_only_where_it_matter
 }
 
 #[test]
+fn a_user_name_that_mqtt_cannot_carry_is_refused_only_where_it_matters() {
+    for (mountpoint, expected) in [("site/%u/", Some(Refusal::BadIdentity)), ("site/", None)] {
+        let mut world = World::new(1, mountpoint, Options::new());
+        let id = ClientId::try_from("lamp").unwrap();
+        let (listener, username) = (ListenerId(0), "a\u{FFFE}");
+        let who = Connect { gateway: SN, listener, id, username, host: None, connectionless: false };
+        assert_eq!(world.bridge.connect(Token(1), &who).err(), expected, "{mountpoint}");
+    }
+}
+
+#[test]
 fn many_devices_are_one_subscription_and_what_is_kept_goes_to_the_newcomer() {
     let mut world = World::new(1, "", Options::new());
     world.broadcast("a/b", "kept", Qos::AtLeastOnce, true);
@@ -312,6 +323,35 @@ fn the_node_says_that_it_is_there_and_that_it_leaves() {
     world.settle();
     assert!(world.bridge.is_drained());
     assert_eq!(world.broker.retained("tidegate/n/status").unwrap().payload, b"offline");
+}
+
+#[test]
+fn the_node_says_that_it_leaves_while_another_link_is_down() {
+    let mut world = World::new(2, "", Options::new());
+    let now = world.now;
+    world.broker.disconnect(world.conns[1].take().unwrap());
+    world.bridge.link_mut(LinkId(1)).unwrap().closed(now, Closed::Broken, "reset");
+    world.bridge.settle(now);
+    world.bridge.drain(now);
+    world.settle();
+    assert_eq!(world.broker.retained("tidegate/n/status").unwrap().payload, b"offline");
+}
+
+#[test]
+fn the_node_says_that_it_is_back_however_much_waits_in_the_queue() {
+    let mut world = World::new(1, "", Options::new());
+    let lamp = world.connect(7, "lamp").unwrap();
+    world.broker.crash(Crash { keep_sessions: true, keep_retained: false });
+    world.conns[0] = None;
+    let now = world.now;
+    world.bridge.link_mut(LinkId(0)).unwrap().closed(now, Closed::Broken, "reset");
+    world.settle();
+    let topic = TopicName::try_from("t").unwrap();
+    let what = Publication { topic, payload: b"x", qos: Qos::AtLeastOnce, retain: false, expiry_s: None };
+    while world.up(lamp, Uplink::Publish { token: Some(Token(1)), what }) == Taken::Owed {}
+    world.broker.set_up();
+    world.wait(40_000);
+    assert_eq!(world.broker.retained("tidegate/n/status").unwrap().payload, b"online");
 }
 
 #[test]
