@@ -38,24 +38,23 @@ impl Stored {
     /// A copy of `publication`, its remaining lifetime counted from `now`.
     #[must_use]
     pub fn copy(publication: &Publication<'_>, now: Now) -> Self {
-        Self {
-            topic: publication.topic.into(),
-            payload: publication.payload.into(),
-            qos: publication.qos,
-            retain: publication.retain,
-            expires: publication.expiry_s.map(|s| now.after_ms(u64::from(s).saturating_mul(1000))),
-        }
+        Self::new(publication.topic.into(), publication, now)
     }
 
     /// A copy of `publication` under `prefix`, which is a mountpoint. `None` when the topic would be too long.
     #[must_use]
     pub fn copy_under(prefix: &str, publication: &Publication<'_>, now: Now) -> Option<Self> {
-        let mut stored = Self::copy(publication, now);
-        if !prefix.is_empty() {
-            let whole = [prefix, publication.topic.as_str()].concat();
-            stored.topic = TopicName::try_from(whole.as_str()).ok()?.into();
+        Some(Self::new(TopicBuf::under(prefix, publication.topic)?, publication, now))
+    }
+
+    fn new(topic: TopicBuf, publication: &Publication<'_>, now: Now) -> Self {
+        Self {
+            topic,
+            payload: publication.payload.into(),
+            qos: publication.qos,
+            retain: publication.retain,
+            expires: publication.expiry_s.map(|s| now.after_ms(u64::from(s).saturating_mul(1000))),
         }
-        Some(stored)
     }
 
     /// The borrowed form at `now`; `None` once it has expired.

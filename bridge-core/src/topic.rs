@@ -117,6 +117,13 @@ impl TopicBuf {
     pub const fn as_name(&self) -> TopicName<'_> {
         TopicName(&self.0)
     }
+
+    /// `name` under `prefix`, a mountpoint that was found fit for topic names when its client connected. `None` when
+    /// that is too long.
+    pub(crate) fn under(prefix: &str, name: TopicName<'_>) -> Option<Self> {
+        let fits = prefix.len().saturating_add(name.0.len()) <= usize::from(u16::MAX);
+        fits.then(|| Self([prefix, name.0].concat().into()))
+    }
 }
 
 impl From<TopicName<'_>> for TopicBuf {
