@@ -68,6 +68,8 @@ struct Member {
     qos: Qos,
     /// The identifier of the SUBSCRIBE that serves it.
     cause: u32,
+    /// Its place among those whom that serves.
+    seat: u32,
     /// It wants what the broker kept.
     owed: bool,
     /// It waits for its answer.
@@ -100,6 +102,7 @@ struct Filter {
 #[derive(Debug)]
 struct Cause {
     filter: Key,
+    /// Who asked for it. Who left and came back while it waited is there twice, but has only the last of its seats.
     served: Vec<(ClientRef, Token)>,
 }
 
@@ -146,8 +149,9 @@ impl Upstream {
         let owed = retained && !filter.is_shared();
         let place = (who.client, who.subscription);
         let entry = self.filters.get_mut(key)?;
+        let before = entry.members.get(&place).map(|m| (m.cause, m.seat));
         let active = entry.members.get(&place).is_some_and(|m| m.active);
-        let mut member = Member { who, qos, cause: entry.id, owed, due: true, active };
+        let mut member = Member { who, qos, cause: entry.id, seat: NO_SEAT, owed, due: true, active };
         if let Some(granted) = entry.granted
             && !owed
             && !entry.unanswered
@@ -159,12 +163,19 @@ impl Upstream {
         }
         let (id, waits) = match (entry.unanswered, entry.next) {
             (true, Some(next)) => (next, true),
-            (waits, _) => (fresh(&mut self.last_id), waits),
+            (waits, _) => (fresh(&mut self.last_id, &self.causes), waits),
         };
+        let served = &mut self.causes.entry(id).or_insert_with(|| Cause { filter: key, served: Vec::new() }).served;
         member.cause = id;
+        member.seat = match before {
+            Some((cause, seat)) if cause == id => seat,
+            _ => {
+                served.push(place);
+                last_seat(served)
+            }
+        };
         entry.members.insert(place, member);
         entry.next = waits.then_some(id);
-        self.causes.entry(id).or_insert_with(|| Cause { filter: key, served: Vec::new() }).served.push(place);
         let joined = if waits { Joined::Waits } else { self.ask(key, id).map_or(Joined::Waits, Joined::Ask) };
         Some((key, joined))
     }
@@ -267,17 +278,18 @@ impl Upstream {
     }
 
     fn ask_again(&mut self, key: Key) -> Option<Ask> {
-        let id = fresh(&mut self.last_id);
+        let id = fresh(&mut self.last_id, &self.causes);
         let entry = self.filters.get_mut(key)?;
         if let Some(next) = entry.next.take() {
             self.causes.remove(&next);
         }
         let waiting = entry.members.iter_mut().filter(|(_, m)| m.due);
-        let served = waiting.map(|(&place, member)| {
-            member.cause = id;
-            place
-        });
-        self.causes.insert(id, Cause { filter: key, served: served.collect() });
+        let mut served = Vec::new();
+        for (&place, member) in waiting {
+            served.push(place);
+            (member.cause, member.seat) = (id, last_seat(&served));
+        }
+        self.causes.insert(id, Cause { filter: key, served });
         self.ask(key, id)
     }
 
@@ -348,14 +360,27 @@ impl Filter {
 
     /// A message that the broker kept: for those who asked by `id` only.
     fn kept(&self, cause: &Cause, id: u32, to: &mut impl FnMut(&Subscriber, Qos)) {
-        let served = cause.served.iter().filter_map(|place| self.members.get(place));
-        for member in served.filter(|m| m.owed && m.cause == id) {
-            to(&member.who, member.qos);
+        for (place, seat) in cause.served.iter().zip(0..) {
+            if let Some(member) = self.members.get(place).filter(|m| m.owed && m.cause == id && m.seat == seat) {
+                to(&member.who, member.qos);
+            }
         }
     }
 }
 
-const fn fresh(last: &mut u32) -> u32 {
-    *last = if *last >= MAX_ID { 1 } else { *last + 1 };
-    *last
+/// An identifier that stands for nothing. (They begin again after [`MAX_ID`]; far fewer are in use at once.)
+fn fresh(last: &mut u32, causes: &HashMap<u32, Cause, FixedState>) -> u32 {
+    loop {
+        *last = if *last >= MAX_ID { 1 } else { *last + 1 };
+        if !causes.contains_key(last) {
+            return *last;
+        }
+    }
 }
+
+fn last_seat(served: &[(ClientRef, Token)]) -> u32 {
+    u32::try_from(served.len().saturating_sub(1)).unwrap_or(NO_SEAT)
+}
+
+/// Of a member that no SUBSCRIBE of its own serves.
+const NO_SEAT: u32 = u32::MAX;

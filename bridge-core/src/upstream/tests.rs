@@ -76,6 +76,33 @@ fn one_subscribe_at_a_time_and_the_waiting_share_the_next() {
 }
 
 #[test]
+fn who_asks_again_while_waiting_gets_what_was_kept_once() {
+    let mut up = Upstream::new(1);
+    let (_, Joined::Ask(one)) = up.join(filter("a"), device(1), QOS[0], true).unwrap() else { panic!() };
+    let mut key = None;
+    for leaves in [false, false, true, false] {
+        key = up.join(filter("a"), device(2), QOS[0], true).map(|(key, _)| key);
+        if leaves {
+            assert_eq!(up.leave(key.unwrap(), device(2).client, device(2).subscription), None);
+        }
+    }
+    let next = up.answered(one.id, Ok(QOS[0]), |_, _, _| ()).unwrap();
+    let mut told = 0;
+    up.answered(next.id, Ok(QOS[0]), |_, _, _| told += 1);
+    assert_eq!((told, recipients(&mut up, "a", &[next.id], true)), (1, vec![2]));
+    assert!(key.is_some());
+}
+
+#[test]
+fn identifiers_begin_again_without_meeting_one_in_use() {
+    let mut up = Upstream::new(1);
+    assert_eq!(joined(&mut up, "old", 1, QOS[0]), 1);
+    up.last_id = MAX_ID;
+    assert_eq!(joined(&mut up, "new", 2, QOS[0]), 2);
+    assert_eq!((recipients(&mut up, "old", &[1], false), recipients(&mut up, "new", &[2], true)), (vec![1], vec![2]));
+}
+
+#[test]
 fn a_device_that_is_owed_nothing_needs_no_subscribe_unless_the_qos_rises() {
     let mut up = Upstream::new(1);
     joined(&mut up, "a", 1, QOS[1]);
