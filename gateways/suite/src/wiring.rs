@@ -237,12 +237,12 @@ fn links(node: &Node<'_>, number: u8, status: Option<&NodeStatus>) -> Vec<LinkSe
         .collect()
 }
 
-/// What the node may hold, divided among its links.
+/// What the node may hold, divided among its links: each holds one message at least.
 fn queue_share(broker: &BrokerConfig, links: usize) -> QueueLimits {
     let links = links.max(1);
     let bytes = usize::try_from(broker.queue.max_bytes.bytes()).unwrap_or(usize::MAX);
     let messages = usize::try_from(broker.queue.max_messages).unwrap_or(usize::MAX);
-    QueueLimits { max_bytes: bytes / links, max_messages: messages / links }
+    QueueLimits { max_bytes: bytes / links, max_messages: (messages / links).max(1) }
 }
 
 fn farewell(status: &NodeStatus) -> Farewell {
@@ -307,6 +307,8 @@ mod tests {
         config.broker.link.queue.max_messages = 10;
         let share = queue_share(&config.broker.link, 4);
         assert_eq!((share.max_bytes, share.max_messages), (64 << 20, 2));
+        let many = queue_share(&config.broker.link, 16);
+        assert_eq!(many.max_messages, 1, "a link that may hold nothing would lose what it could not send at once");
     }
 
     #[test]
