@@ -85,8 +85,8 @@ impl Base {
                 arena.truncate(start);
             }
         });
-        if fits {
-            self.counts.up(downlink(message));
+        if let Some(count) = downlink(message).filter(|_| fits) {
+            self.counts.up(count);
         }
         fits
     }

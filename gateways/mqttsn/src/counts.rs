@@ -44,7 +44,6 @@ count! {
         DownDisconnect = PACKETS { protocol: "mqttsn", direction: "downlink", type: "disconnect" };
         DownWillTopicResp = PACKETS { protocol: "mqttsn", direction: "downlink", type: "willtopicresp" };
         DownWillMsgResp = PACKETS { protocol: "mqttsn", direction: "downlink", type: "willmsgresp" };
-        DownOther = PACKETS { protocol: "mqttsn", direction: "downlink", type: "other" };
         TooShort = FAULTS { protocol: "mqttsn", blame: "peer", reason: "too_short" };
         LengthMismatch = FAULTS { protocol: "mqttsn", blame: "peer", reason: "length_mismatch" };
         UnknownType = FAULTS { protocol: "mqttsn", blame: "peer", reason: "unknown_type" };
@@ -138,26 +137,26 @@ pub(crate) const fn uplink(message: &Message<'_>) -> Count {
     }
 }
 
-/// The series of a message that goes.
-pub(crate) const fn downlink(message: &Message<'_>) -> Count {
+/// The series of a message that goes; `None` for what only devices send, or a later version.
+pub(crate) const fn downlink(message: &Message<'_>) -> Option<Count> {
     match message {
-        Message::GwInfo { .. } => Count::DownGwInfo,
-        Message::Connack { .. } => Count::DownConnack,
-        Message::WillTopicReq => Count::DownWillTopicReq,
-        Message::WillMsgReq => Count::DownWillMsgReq,
-        Message::Register(_) => Count::DownRegister,
-        Message::Regack(_) => Count::DownRegack,
-        Message::Publish(_) => Count::DownPublish,
-        Message::Puback(_) => Count::DownPuback,
-        Message::Pubrec { .. } => Count::DownPubrec,
-        Message::Pubrel { .. } => Count::DownPubrel,
-        Message::Pubcomp { .. } => Count::DownPubcomp,
-        Message::Suback(_) => Count::DownSuback,
-        Message::Unsuback { .. } => Count::DownUnsuback,
-        Message::Pingresp => Count::DownPingresp,
-        Message::Disconnect { .. } => Count::DownDisconnect,
-        Message::WillTopicResp { .. } => Count::DownWillTopicResp,
-        Message::WillMsgResp { .. } => Count::DownWillMsgResp,
+        Message::GwInfo { .. } => Some(Count::DownGwInfo),
+        Message::Connack { .. } => Some(Count::DownConnack),
+        Message::WillTopicReq => Some(Count::DownWillTopicReq),
+        Message::WillMsgReq => Some(Count::DownWillMsgReq),
+        Message::Register(_) => Some(Count::DownRegister),
+        Message::Regack(_) => Some(Count::DownRegack),
+        Message::Publish(_) => Some(Count::DownPublish),
+        Message::Puback(_) => Some(Count::DownPuback),
+        Message::Pubrec { .. } => Some(Count::DownPubrec),
+        Message::Pubrel { .. } => Some(Count::DownPubrel),
+        Message::Pubcomp { .. } => Some(Count::DownPubcomp),
+        Message::Suback(_) => Some(Count::DownSuback),
+        Message::Unsuback { .. } => Some(Count::DownUnsuback),
+        Message::Pingresp => Some(Count::DownPingresp),
+        Message::Disconnect { .. } => Some(Count::DownDisconnect),
+        Message::WillTopicResp { .. } => Some(Count::DownWillTopicResp),
+        Message::WillMsgResp { .. } => Some(Count::DownWillMsgResp),
         Message::SearchGw { .. }
         | Message::Connect(_)
         | Message::WillTopic(_)
@@ -167,7 +166,7 @@ pub(crate) const fn downlink(message: &Message<'_>) -> Count {
         | Message::Pingreq { .. }
         | Message::WillTopicUpd(_)
         | Message::WillMsgUpd { .. }
-        | Message::Advertise { .. } => Count::DownOther,
+        | Message::Advertise { .. } => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The will dialogue, its timers, and the updates.
 
 use crate::world::{Setup, World};
+use bridge_core::link::QueueLimits;
 use mqttsn::MqttsnConfig;
 
 const NOTHING: [&str; 0] = [];
@@ -146,4 +147,19 @@ fn will_updates_are_answered_and_take_effect() {
     assert_eq!(world.ask(1, "021a"), ["031b00"], "no will any more");
     world.wait_s(LOST_S);
     assert_eq!(world.given(), NOTHING);
+}
+
+#[test]
+fn a_will_waits_for_a_broker_that_is_away_and_is_counted_when_there_is_no_room() {
+    let queue = QueueLimits { max_bytes: 1 << 20, max_messages: 1 };
+    let mut world = World::new(Setup { queue, ..Setup::default() });
+    world.connect_with_will(1, "one", true);
+    world.connect_with_will(2, "two", true);
+    world.broker_down();
+    world.wait_s(LOST_S);
+    assert_eq!(world.sessions(), [0, 0, 0]);
+    assert_eq!(["published", "refused"].map(|result| world.count("wills_total", &[result])), [1, 1]);
+    world.broker.set_up();
+    world.wait_s(40);
+    assert_eq!(world.given(), ["w/one gone 1"]);
 }
