@@ -98,6 +98,7 @@ pub struct Bridge {
     status: Option<NodeStatus>,
     /// What the node would say of itself, if the first link had room.
     unsaid: Option<bool>,
+    draining: bool,
     seed: u64,
     reachable: bool,
     notices: VecDeque<Notice>,
@@ -120,6 +121,7 @@ impl Bridge {
             node: settings.node,
             status: settings.status,
             unsaid: None,
+            draining: false,
             seed: settings.seed,
             reachable: false,
             notices: VecDeque::new(),
@@ -282,7 +284,7 @@ impl Bridge {
         ids.sort_unstable();
         line.restoring = Some(ids);
         if number == 0 {
-            self.publish_status(now, true);
+            self.publish_status(now, !self.draining);
         }
     }
 
@@ -320,6 +322,7 @@ impl Bridge {
 
     /// Stops: what is queued and in flight is flushed, the node says that it leaves, and the links say goodbye.
     pub fn drain(&mut self, now: Now) {
+        self.draining = true;
         // While the first link is away its will has said so; else its goodbye takes the will back.
         if self.lines.first().is_some_and(|line| line.restoring.is_some()) {
             self.publish_status(now, false);

@@ -338,6 +338,26 @@ fn the_node_says_that_it_leaves_while_another_link_is_down() {
 }
 
 #[test]
+fn a_node_that_leaves_does_not_say_that_it_is_back() {
+    let mut world = World::new(1, "", Options::new());
+    let lamp = world.connect(7, "lamp").unwrap();
+    world.broker.crash(Crash { keep_sessions: true, keep_retained: true });
+    world.conns[0] = None;
+    let now = world.now;
+    world.bridge.link_mut(LinkId(0)).unwrap().closed(now, Closed::Broken, "reset");
+    world.settle();
+    let topic = TopicName::try_from("t").unwrap();
+    let what = Publication { topic, payload: b"x", qos: Qos::AtLeastOnce, retain: false, expiry_s: None };
+    assert_eq!(world.up(lamp, Uplink::Publish { token: Some(Token(1)), what }), Taken::Owed);
+    world.bridge.drain(now);
+    world.broker.set_up();
+    world.settle();
+    world.wait(1_000);
+    assert!(world.bridge.is_drained());
+    assert_eq!(world.broker.retained("tidegate/n/status").unwrap().payload, b"offline");
+}
+
+#[test]
 fn the_node_says_that_it_is_back_however_much_waits_in_the_queue() {
     let mut world = World::new(1, "", Options::new());
     let lamp = world.connect(7, "lamp").unwrap();
