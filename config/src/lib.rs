@@ -15,11 +15,11 @@ use std::io;
 use std::path::Path;
 
 use bridge_core::config::{BrokerConfig, BrokerUrl, EventsConfig};
-use settings::{Document, KeyPath, Section, Settings};
+use settings::{Document, Section, Settings};
 
 pub use gateways::{Gateways, MqttsnGateway};
 pub use node::{AdminConfig, EmbeddedConfig, LogConfig, LogFormat, NodeConfig};
-pub use settings::{Place, Problem};
+pub use settings::{KeyPath, Place, Problem};
 
 /// The commented reference: every key with its default, in a build with the embedded broker.
 pub const REFERENCE: &str = include_str!("../reference.toml");
@@ -110,7 +110,8 @@ pub fn reference(build: Build) -> Cow<'static, str> {
 /// Reads the configuration: the defaults of the build, over them the file (its name and text), over them `environment`.
 ///
 /// Without a file every gateway runs; with one, those whose table is present. Paths of secret files are given to
-/// `read_file` as the configuration names them.
+/// `read_file` as the configuration names them. What other files hold is for `check_files` to judge: it is given what
+/// was read, and returns keys with what is wrong.
 ///
 /// # Errors
 /// All problems at once, in the order of their places.
@@ -118,6 +119,7 @@ pub fn load(
     file: Option<(&str, &str)>,
     environment: impl IntoIterator<Item = (String, String)>,
     read_file: &mut dyn FnMut(&Path) -> io::Result<String>,
+    check_files: &dyn Fn(&Config) -> Vec<(KeyPath, String)>,
     build: Build,
 ) -> Result<Config, Vec<Problem>> {
     let mut document = file.map_or_else(Document::default, |(name, text)| Document::parse(name, text));
@@ -128,5 +130,8 @@ pub fn load(
     }
     document.read(&mut config, read_file);
     check::across(&config, build, &mut document);
+    for (key, message) in check_files(&config) {
+        document.refuse(&[key], message);
+    }
     document.finish().map(|()| config)
 }

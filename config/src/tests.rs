@@ -12,7 +12,7 @@ const FULL: Build = Build { embedded: true };
 
 fn load_with(text: Option<&str>, variables: &[(&str, &str)], build: Build) -> Result<Config, Vec<String>> {
     let variables = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));
-    load(text.map(|text| ("t.toml", text)), variables, &mut secret_file, build)
+    load(text.map(|text| ("t.toml", text)), variables, &mut secret_file, &|_| Vec::new(), build)
         .map_err(|problems| problems.iter().map(ToString::to_string).collect())
 }
 

@@ -21,7 +21,8 @@ fn blocks(text: &str) -> impl Iterator<Item = &str> {
 
 fn problems(name: &str, text: &str) -> Vec<String> {
     let secret = &mut |_: &Path| Ok("secret".to_owned());
-    let problems = load(Some((name, text)), [], secret, Build { embedded: true }).err().unwrap_or_default();
+    let problems =
+        load(Some((name, text)), [], secret, &|_| Vec::new(), Build { embedded: true }).err().unwrap_or_default();
     problems.iter().map(ToString::to_string).collect()
 }
 

@@ -51,13 +51,27 @@ fn a_missing_file_is_told_by_its_name() {
 }
 
 #[test]
-fn certificates_that_are_not_there_are_found_by_check() {
+fn files_of_tls_are_judged_together_with_everything_else() {
     let dir = Dir::new();
-    let file = dir.write("t.toml", "[broker]\nurl = \"mqtts://h\"\n[broker.tls]\nca_file = \"nowhere.pem\"\n");
-    let outcome = tidegate(&["check", file.to_str().unwrap()], &[]);
-    assert_eq!(outcome.code, Some(2));
-    let expected = format!("{}: broker.tls.ca_file: nowhere.pem: ", file.display());
-    assert!(outcome.errors.starts_with(&expected), "{}", outcome.errors);
+    let tls = "[broker.tls]\nca_file = \"no-ca.pem\"\ncert_file = \"no-cert.pem\"\nkey_file = \"no-key.pem\"\n";
+    let file = dir.write("t.toml", &format!("[broker]\nulr = 1\nurl = \"mqtts://h\"\n{tls}[node]\nworkers = 1000\n"));
+    let file = file.to_str().unwrap();
+    let expected = [
+        format!("{file}:2:1: broker.ulr: unknown key (did you mean `url`?)"),
+        format!("{file}:5:11: broker.tls.ca_file: no-ca.pem: "),
+        format!("{file}:6:13: broker.tls.cert_file: no-cert.pem: "),
+        format!("{file}:7:12: broker.tls.key_file: no-key.pem: "),
+        format!("{file}:9:11: node.workers: expected 0 to 256, found the number 1000"),
+    ];
+    for command in [["check"].as_slice(), &["run", "-c"]] {
+        let outcome = tidegate(&[command, &[file]].concat(), &[]);
+        assert_eq!((outcome.code, outcome.output.as_str()), (Some(2), ""));
+        let lines: Vec<_> = outcome.errors.lines().collect();
+        assert_eq!(lines.len(), expected.len(), "{lines:?}");
+        for (line, beginning) in lines.iter().zip(&expected) {
+            assert!(line.starts_with(beginning), "{line}");
+        }
+    }
 }
 
 #[test]

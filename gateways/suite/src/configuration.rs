@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use config::{Build, Config};
+use config::{Build, Config, KeyPath};
 
 use crate::failure::Failure;
+use crate::tls;
 
 /// What this binary was built with.
 pub(crate) const BUILD: Build = Build { embedded: cfg!(feature = "embedded-broker") };
@@ -20,8 +21,13 @@ pub(crate) fn load(file: Option<&Path>) -> Result<Config, Failure> {
         None => None,
     };
     let named = named.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
-    config::load(named, environment(), &mut |path| fs::read_to_string(path), BUILD)
+    config::load(named, environment(), &mut |path| fs::read_to_string(path), &files, BUILD)
         .map_err(|problems| Failure::Configuration(problems.iter().map(ToString::to_string).collect()))
+}
+
+/// What is wrong with files that are not part of the configuration, by the key that names them.
+fn files(config: &Config) -> Vec<(KeyPath, String)> {
+    tls::problems(&config.broker.link)
 }
 
 fn read(path: &Path) -> Result<String, Failure> {

@@ -249,8 +249,14 @@ fn a_file_that_cannot_be_used_is_named_and_says_why() {
     for (options, key, path, reason) in table {
         let fault = TlsSettings::load(&options).unwrap_err();
         assert_eq!(fault, TlsFault::File { key, path: path.clone(), reason: reason.to_owned() });
+        assert_eq!(TlsSettings::faults(&options), [fault]);
     }
     assert!(TlsSettings::load(&pair(&cert, &key)).is_ok());
+    assert_eq!(TlsSettings::faults(&pair(&cert, &key)), []);
+    let all = TlsOptions { ca_file: Some(missing), ..pair(&empty, &locked) };
+    let keys: Vec<_> =
+        TlsSettings::faults(&all).iter().map(|fault| fault.to_string().split(' ').next().unwrap().to_owned()).collect();
+    assert_eq!(keys, ["ca_file", "cert_file", "key_file"], "each file is judged, whatever the others hold");
     let alone = TlsSettings::load(&TlsOptions { key_file: None, ..pair(&cert, &key) }).unwrap_err();
     assert_eq!(alone.to_string(), "cert_file needs key_file");
 }

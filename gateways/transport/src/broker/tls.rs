@@ -1,7 +1,7 @@
 //! TLS towards the broker: whom to trust and how to prove who we are, loaded once.
 
 use openssl::error::ErrorStack;
-use openssl::pkey::PKey;
+use openssl::pkey::{PKey, Private};
 use openssl::ssl::{Ssl, SslConnector, SslConnectorBuilder, SslMethod, SslOptions, SslVerifyMode, SslVersion};
 use openssl::x509::X509;
 use openssl::x509::store::X509StoreBuilder;
@@ -54,6 +54,20 @@ impl TlsSettings {
             (None, Some(_)) => return Err(TlsFault::Incomplete { given: "key_file", missing: "cert_file" }),
         }
         Ok(Self { connector: builder.build(), server_name: options.server_name.clone(), verify })
+    }
+
+    /// All that is wrong with the files that `options` names, where [`Self::load`] ends at the first; empty if it would
+    /// succeed.
+    #[must_use]
+    pub fn faults(options: &TlsOptions) -> Vec<TlsFault> {
+        let trusted = options.ca_file.as_deref().filter(|_| !options.insecure_skip_verify);
+        let files = [
+            trusted.and_then(|path| certificates(path, "ca_file").err()),
+            options.cert_file.as_deref().and_then(|path| certificates(path, "cert_file").err()),
+            options.key_file.as_deref().and_then(|path| private_key(path).err()),
+        ];
+        let faults: Vec<_> = files.into_iter().flatten().collect();
+        if faults.is_empty() { Self::load(options).err().into_iter().collect() } else { faults }
     }
 
     /// The name to expect of a broker at `host`.
@@ -110,13 +124,17 @@ fn identify(builder: &mut SslConnectorBuilder, cert_file: &Path, key_file: &Path
     for issuer in chain {
         builder.add_extra_chain_cert(issuer)?;
     }
-    // Any pass phrase, given beforehand, keeps OpenSSL from asking for one on the terminal.
-    let key = PKey::private_key_from_pem_passphrase(&read(key_file, "key_file")?, b"-")
-        .map_err(|_stack| TlsFault::file("key_file", key_file, "no private key in it that is not encrypted"))?;
+    let key = private_key(key_file)?;
     builder
         .set_private_key(&key)
         .and_then(|()| builder.check_private_key())
         .map_err(|_stack| TlsFault::file("key_file", key_file, &format!("is not the key of {}", cert_file.display())))
+}
+
+fn private_key(path: &Path) -> Result<PKey<Private>, TlsFault> {
+    // Any pass phrase, given beforehand, keeps OpenSSL from asking for one on the terminal.
+    PKey::private_key_from_pem_passphrase(&read(path, "key_file")?, b"-")
+        .map_err(|_stack| TlsFault::file("key_file", path, "no private key in it that is not encrypted"))
 }
 
 /// The certificates of a PEM file, at least one.
