@@ -9,6 +9,7 @@ use codec_mqtt::{
     Ack, Delivery, Fault, Packet, PacketId, Properties, Publish, Qos, ReasonCode, Suback, Unsuback, Version,
     decode_from_server, split,
 };
+use wire::WireFault;
 
 /// What became of octets that were handed in.
 #[derive(Debug)]
@@ -114,9 +115,9 @@ impl Link {
     /// Some brokers pass on what their clients should not have sent (mosquitto: a Response Topic with wildcards). Such a
     /// message is dropped: ending the connection would bring it again, for ever.
     fn on_faulty(&mut self, packet: &[u8], fault: Fault) {
-        let refused =
-            matches!(fault, Fault::Protocol(_)).then(|| Publish::delivery_of_refused(packet, self.broker.version));
-        let Some(delivery) = refused.flatten() else {
+        let passed_on = matches!(fault, Fault::Protocol(_) | Fault::TopicName(_) | Fault::Wire(WireFault::NotUtf8(_)));
+        let delivery = Publish::delivery_of_refused(packet, self.broker.version).filter(|_| passed_on);
+        let Some(delivery) = delivery else {
             return self.fault(fault.reason_code(), &format!("the broker sent a faulty packet: {fault}"));
         };
         self.counts.up(LinkCount::Unusable);

@@ -90,13 +90,12 @@ impl<'a> Publish<'a> {
         Ok(Self { topic, delivery, retain: first & RETAIN != 0, properties, payload: r.rest() })
     }
 
-    /// What a whole PUBLISH that [`decode`](crate::decode) refuses with [`Fault::Protocol`] asks to be answered: its
-    /// frame and its packet identifier are sound, and only a value in it is not, which somebody else may have chosen.
-    /// `None` for other packets.
+    /// How a whole PUBLISH that [`decode`](crate::decode) refuses is to be answered, if its frame and its packet
+    /// identifier are sound: the fault may lie in a value that somebody else chose. `None` for other packets.
     #[must_use]
     pub fn delivery_of_refused(packet: &[u8], version: Version) -> Option<Delivery> {
         let (first, mut body) = open(packet).ok().filter(|(first, _)| first >> 4 == 3)?;
-        body.str16("topic name").ok()?;
+        body.bytes16("topic name").ok()?;
         read_delivery(first, &mut body, version).ok()
     }
 

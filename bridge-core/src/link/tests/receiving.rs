@@ -154,7 +154,10 @@ fn faults_of_the_broker_end_the_connection_and_are_told() {
 #[test]
 fn a_message_with_a_value_that_its_sender_should_not_have_chosen_is_dropped_and_answered() {
     // Response Topic "#", which mosquitto passes on.
-    let table: [(&[u8], &str, &[&str]); 4] = [
+    let table: [(&[u8], &str, &[&str]); 7] = [
+        (&[0x32, 10, 0, 1, b't', 0, 9, 4, 0x03, 0, 1, 0xFF], "a content type that is not UTF-8", &["PUBACK 9 83"]),
+        (&[0x32, 6, 0, 1, 0xFF, 0, 9, 0], "a topic that is not UTF-8", &["PUBACK 9 83"]),
+        (&[0x32, 6, 0, 1, b'#', 0, 9, 0], "a topic with a wildcard", &["PUBACK 9 83"]),
         (&[0x30, 8, 0, 1, b't', 4, 0x08, 0, 1, b'#'], "QoS 0", &[]),
         (&[0x32, 10, 0, 1, b't', 0, 9, 4, 0x08, 0, 1, b'#'], "QoS 1", &["PUBACK 9 83"]),
         (&[0x34, 10, 0, 1, b't', 0, 9, 4, 0x08, 0, 1, b'#'], "QoS 2", &["PUBREC 9 83"]),
