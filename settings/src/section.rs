@@ -245,11 +245,20 @@ impl<'a> Section<'a> {
 
     /// What EMQX calls a key, and what it is here: the first is refused with the second.
     pub fn renamed(&mut self, pairs: &[(&'static str, &'static str)]) {
+        self.refuse_their_names(pairs, "");
+    }
+
+    /// As [`Self::renamed`], where this version has no code for ours either, and would refuse it in turn.
+    pub fn renamed_and_not_in_this_version(&mut self, pairs: &[(&'static str, &'static str)]) {
+        self.refuse_their_names(pairs, &format!(", {NOT_YET}"));
+    }
+
+    fn refuse_their_names(&mut self, pairs: &[(&'static str, &'static str)], but: &str) {
         let Mode::Read(reading) = &mut self.mode else { return };
         for (theirs, ours) in pairs {
             reading.answered.push(theirs);
             if let Some(entry) = reading.table.get(theirs) {
-                let message = format!("is EMQX's name: here it is `{ours}`");
+                let message = format!("is EMQX's name: here it is `{ours}`{but}");
                 reading.problem(&entry.name_at, self.path.child(theirs), message);
             }
         }

@@ -45,6 +45,7 @@ impl Settings for Home {
         s.tables("doors", &mut self.doors);
         s.not_in_this_version(&["garage"]);
         s.renamed(&[("flat", "rooms")]);
+        s.renamed_and_not_in_this_version(&[("shed", "garage")]);
     }
 }
 
@@ -118,6 +119,7 @@ fn each_problem_is_told_with_its_place_and_key() {
         ("key-file = \"\"",        "h.toml:1:1: key-file: unknown key (did you mean `key_file`?)"),
         ("[garage.left]\nx = 1",   "h.toml:1:2: garage: not in this version"),
         ("flat = 3",               "h.toml:1:1: flat: is EMQX's name: here it is `rooms`"),
+        ("shed = 3",               "h.toml:1:1: shed: is EMQX's name: here it is `garage`, not in this version"),
         ("name = \"evil\"",        "h.toml:1:8: name: \"evil\" is no name"),
         ("name = 7",               "h.toml:1:8: name: expected a text in quotes, found the number 7"),
         ("rooms = 10",             "h.toml:1:9: rooms: expected 1 to 9, found the number 10"),

@@ -77,7 +77,8 @@ impl Settings for MqttsnConfig {
             "password",
             "password_file",
         ]);
-        s.renamed(&[("enable_qos3", "qos_minus_one"), ("clientinfo_override", "[[auth.chain]] type = \"static\"")]);
+        s.renamed(&[("enable_qos3", "qos_minus_one")]);
+        s.renamed_and_not_in_this_version(&[("clientinfo_override", "[[auth.chain]] type = \"static\"")]);
     }
 }
 
@@ -120,7 +121,7 @@ mod tests {
             ("auth_refused_code = 1",       "auth_refused_code: not in this version"),
             ("predefined_for.lamp.1 = \"a\"", "predefined_for: not in this version"),
             ("enable_qos3 = true",          "enable_qos3: is EMQX's name: here it is `qos_minus_one`"),
-            ("clientinfo_override = {}",    "clientinfo_override: is EMQX's name: here it is `[[auth.chain]] type = \"static\"`"),
+            ("clientinfo_override = {}",    "clientinfo_override: is EMQX's name: here it is `[[auth.chain]] type = \"static\"`, not in this version"),
         ] {
             assert_eq!(read(text).1, [expected]);
         }

@@ -70,12 +70,8 @@ impl Settings for ListenerConfig {
             "enable_authn",
             "tls",
         ]);
-        s.renamed(&[
-            ("access_rules", "access"),
-            ("ssl", "tls"),
-            ("ssl_options", "tls"),
-            ("max_clients", "max_connections"),
-        ]);
+        s.renamed(&[("max_clients", "max_connections")]);
+        s.renamed_and_not_in_this_version(&[("access_rules", "access"), ("ssl", "tls"), ("ssl_options", "tls")]);
     }
 }
 
@@ -108,7 +104,8 @@ mod tests {
         for (text, expected) in [
             ("dtls.default.bind = 1885",   "dtls: not in this version"),
             ("udp.a.rate_limit = \"\"",    "udp.a.rate_limit: not in this version"),
-            ("udp.a.access_rules = []",    "udp.a.access_rules: is EMQX's name: here it is `access`"),
+            ("udp.a.access_rules = []",    "udp.a.access_rules: is EMQX's name: here it is `access`, not in this version"),
+            ("udp.a.ssl = {}",             "udp.a.ssl: is EMQX's name: here it is `tls`, not in this version"),
             ("udp.a.max_clients = 1",      "udp.a.max_clients: is EMQX's name: here it is `max_connections`"),
             ("udp.a.max_connections = -1", "udp.a.max_connections: expected a whole number from 0 to 4294967295, found the number -1"),
             ("udp.a.mountpoint = \"a/+/\"", "udp.a.mountpoint: \"a/+/\" is no topic prefix: character '+' is not allowed here"),
