@@ -205,6 +205,8 @@ fn a_full_listener_answers_congestion() {
     world.connect(1, "a", true);
     world.connect(2, "b", true);
     assert_eq!(world.try_connect(3, "c", true), ["030501"]);
+    let other = Owners::new(Arc::clone(&world.directory), ShardId(1));
+    assert_eq!(other.locate(GatewayId(0), "c"), Owner::Nobody, "who is not let in may try at another shard");
     assert_eq!(world.try_connect(4, "a", true), ["030500"], "who takes over takes the place over");
     assert_eq!(world.ask(4, "0218"), ["0218"]);
     assert_eq!(world.try_connect(3, "c", true), ["030500"]);
@@ -260,6 +262,7 @@ fn nobody_new_is_let_in_while_the_process_stops() {
     world.drain();
     assert_eq!(world.try_connect(2, "b", true), ["030501"]);
     assert_eq!(world.try_connect(1, "a", false), ["030500"]);
+    assert_eq!(world.try_connect(3, "a", false), ["030500"], "nor is a client that moves anybody new");
 }
 
 #[test]

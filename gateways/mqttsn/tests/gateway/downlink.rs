@@ -165,6 +165,40 @@ fn a_publication_without_an_answer_is_repeated_with_dup_then_the_client_is_lost(
 }
 
 #[test]
+fn each_step_of_an_exchange_has_repetitions_of_its_own_and_so_has_each_connection() {
+    let mut world = wildcard(SnQos::ExactlyOnce);
+    world.register(1, "t/a");
+    world.publish("t/a", "1", Qos::ExactlyOnce);
+    world.wait_s(30);
+    assert_eq!(world.hear(1).len(), 4);
+    assert_eq!(world.ask(1, "040f0001"), ["04100001"]);
+    assert_eq!(world.ask(1, "070d0401000103"), NOTHING, "PUBREC was the answer, and PUBACK comes too late");
+    world.wait_s(30);
+    assert_eq!(world.hear(1), ["04100001"; 3]);
+    assert_eq!(world.try_connect(1, "dev", false), ["030500", "04100001"]);
+    world.wait_s(30);
+    assert_eq!(world.hear(1), ["04100001"; 3]);
+    assert_eq!(world.ask(1, "040e0001"), NOTHING);
+    assert_eq!(world.sessions(), [0, 1, 0]);
+}
+
+#[test]
+fn a_late_answer_to_what_came_before_a_clean_connect_finds_nothing() {
+    let mut world = wildcard(SnQos::AtLeastOnce);
+    world.register(1, "t/a");
+    world.publish("t/a", "1", Qos::AtLeastOnce);
+    assert_eq!(world.hear(1), ["080c200401000131"]);
+    world.connect(1, "dev", true);
+    world.register(1, "t/a");
+    assert_eq!(world.subscribe(1, "t/#", SnQos::AtLeastOnce).len(), 1);
+    world.publish("t/a", "2", Qos::AtLeastOnce);
+    assert_eq!(world.hear(1), ["080c200401000232"]);
+    assert_eq!(world.ask(1, "070d0401000100"), NOTHING);
+    world.wait_s(10);
+    assert_eq!(world.hear(1), ["080ca00401000232"], "it is not acknowledged");
+}
+
+#[test]
 fn a_register_without_an_answer_is_repeated_then_the_client_is_lost() {
     let mut world = wildcard(SnQos::AtMostOnce);
     world.publish("t/a", "1", Qos::AtMostOnce);

@@ -95,6 +95,31 @@ fn what_the_broker_refuses_is_3_without_an_id() {
 }
 
 #[test]
+fn what_the_broker_refuses_takes_no_place_in_the_table() {
+    let mut options = Options::default();
+    options.refuse_subscribe.insert("no/#".to_owned(), ReasonCode::NOT_AUTHORIZED);
+    let config = MqttsnConfig { max_topics: 1, ..MqttsnConfig::default() };
+    let mut world = World::new(Setup { config, options, ..Setup::default() });
+    world.connect(1, "dev", true);
+    assert_eq!(world.subscribe(1, "no/#", SnQos::AtLeastOnce), ["0813000000020203"]);
+    assert_eq!(world.subscribe(1, "a/#", SnQos::AtLeastOnce), ["0813200000020200"]);
+}
+
+#[test]
+fn an_answer_to_a_subscribe_before_a_clean_connect_is_not_taken_for_a_later_one() {
+    let mut world = World::default();
+    world.connect(2, "two", true);
+    assert_eq!(world.subscribe(2, "$share/g/a", SnQos::AtLeastOnce).len(), 1);
+    world.connect(1, "dev", true);
+    world.paused = true;
+    let shared = format!("0f12200001{}", hex("$share/g/a"));
+    let heard = world.ask_at_once(1, &[&shared, "09040401003c646576", "0812200002782f23"]);
+    assert_eq!(heard, ["030500"], "the broker has yet to answer the second");
+    world.resume();
+    assert_eq!(world.hear(1), ["0813200000000200"]);
+}
+
+#[test]
 fn subscribe_while_the_broker_is_away_is_congestion() {
     let mut world = World::default();
     world.connect(1, "dev", true);

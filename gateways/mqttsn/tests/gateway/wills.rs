@@ -71,6 +71,9 @@ fn a_dialogue_that_does_not_finish_in_time_is_ended() {
     world.wait_s(5);
     assert_eq!(world.hear(1), ["0218"]);
     assert_eq!((world.sessions(), world.given()), ([0, 0, 0], vec![]));
+    assert_eq!(world.ask(1, KEPT), ["0206"]);
+    world.wait_s(30);
+    assert_eq!(world.sessions(), [0, 0, 0], "nothing is kept of who was never connected");
 }
 
 #[test]

@@ -132,6 +132,17 @@ impl World {
         self.hear(port)
     }
 
+    /// The device says several things in one turn of the shard; what it is told then.
+    pub(crate) fn ask_at_once(&mut self, port: u16, said: &[&str]) -> Vec<String> {
+        self.heard.remove(&port);
+        let addr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+        for hex in said {
+            self.shard.datagram(self.now, Peer { listener: ListenerId(0), addr, local: None }, &unhex(hex));
+        }
+        self.settle();
+        self.hear(port)
+    }
+
     /// What the device has been told since it was last asked.
     pub(crate) fn hear(&mut self, port: u16) -> Vec<String> {
         self.heard.remove(&port).unwrap_or_default()
