@@ -148,7 +148,7 @@ impl Settings for BrokerTlsConfig {
 /// `[broker.queue]`: what waits while the broker is away.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueConfig {
-    /// Bytes of topic and payload that may wait.
+    /// Bytes that may wait: topic, payload, and what it takes to keep them.
     pub max_bytes: ByteSize,
     /// Messages that may wait.
     pub max_messages: u32,
