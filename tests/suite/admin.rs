@@ -11,6 +11,8 @@ fn a_node_with_its_broker_is_alive_and_ready() {
     let (code, body) = tidegate.get("/readyz");
     let parsed: serde_json::Value = serde_json::from_str(&body).unwrap();
     assert_eq!((code, &parsed["ready"], parsed["links"].as_array().map(Vec::len)), (200, &true.into(), Some(2)));
+    let named: Vec<_> = (0..2).map(|number| parsed["links"][number]["client_id"].as_str().unwrap()).collect();
+    assert!(named[0].ends_with("-0") && named[1].ends_with("-1"), "{named:?}");
 }
 
 #[test]

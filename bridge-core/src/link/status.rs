@@ -77,6 +77,12 @@ impl Link {
         }
     }
 
+    /// The client id that it has at the broker.
+    #[must_use]
+    pub fn client_id(&self) -> &str {
+        &self.settings.client_id
+    }
+
     /// How it stands: for `/readyz` and the start-up log.
     #[must_use]
     pub fn state(&self) -> LinkStatus<'_> {

@@ -61,6 +61,8 @@ pub struct Report {
 /// How a link is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkReport {
+    /// The client id that it has at the broker, as in the log.
+    pub client_id: String,
     /// The broker has accepted it.
     pub online: bool,
     /// In plain words.

@@ -144,7 +144,8 @@ impl Line {
     pub(super) fn report(&self, now: Now, shard: &Shard) -> Option<LinkReport> {
         let name =
             |target: usize| self.targets.get(target).map(|t| format!("{}:{}", t.host, t.port)).unwrap_or_default();
-        let (online, text) = match shard.link(self.id)?.state() {
+        let link = shard.link(self.id)?;
+        let (online, text) = match link.state() {
             LinkStatus::Connecting { target } => (false, format!("connecting to {}", name(target))),
             LinkStatus::Online { target, version } => (true, format!("online at {} ({version})", name(target))),
             LinkStatus::Waiting { reason, until } => {
@@ -156,7 +157,7 @@ impl Line {
             }
             LinkStatus::Stopped => (false, "stopped".to_owned()),
         };
-        Some(LinkReport { online, text })
+        Some(LinkReport { client_id: link.client_id().to_owned(), online, text })
     }
 
     fn close(&mut self, now: Now, shard: &mut Shard, why: Closed, text: &str) {
