@@ -154,6 +154,17 @@ fn a_subscribe_repeated_while_the_broker_is_asked_is_one_subscribe() {
 }
 
 #[test]
+fn another_subscribe_to_the_filter_while_the_broker_is_asked_is_the_one_that_is_answered() {
+    let mut world = World::default();
+    world.connect(1, "dev", true);
+    world.paused = true;
+    assert_eq!(world.subscribe(1, "t/a", SnQos::AtMostOnce), NOTHING);
+    assert_eq!(world.ask(1, &format!("0812200009{}", hex("t/a"))), NOTHING);
+    world.resume();
+    assert_eq!(world.hear(1), ["0813200401000900"]);
+}
+
+#[test]
 fn a_message_that_overtakes_the_suback_waits_for_it() {
     let mut world = World::default();
     world.connect(1, "dev", true);

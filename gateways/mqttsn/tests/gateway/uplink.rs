@@ -220,6 +220,7 @@ fn what_is_larger_than_the_broker_takes_is_3() {
     assert_eq!(world.register(1, "t/a"), 1025);
     let long = "31".repeat(120);
     assert_eq!(world.ask(1, &format!("7f0c2004010005{long}")), ["070d0401000503"]);
+    assert_eq!(world.ask(1, &format!("7f0ca004010005{long}")), ["070d0401000503"], "a repetition is a new attempt");
     assert_eq!(world.ask(1, &format!("7f0c0004010000{long}")), ["070d0401000003"], "at QoS 0 too");
 }
 

@@ -89,6 +89,8 @@ fn connect_pingreq_and_searchgw_in_the_dialogue_are_answered_and_all_else_is_dro
     assert_eq!(world.ask(1, "030931"), NOTHING, "WILLMSG before WILLTOPIC");
     assert_eq!(world.ask(1, "060730772f61"), ["0208"]);
     assert_eq!(world.ask(1, CLEAN), ["0206"], "CONNECT asks anew");
+    world.wait_s(10);
+    assert_eq!(world.hear(1), ["0206"], "and so does its repetition");
     assert_eq!(world.ask(1, "030931"), ["030500"], "but what was told is not lost");
     world.wait_s(LOST_S);
     assert_eq!(world.given(), ["w/a 1 1 retained"]);
