@@ -18,13 +18,15 @@ fn a_node_with_its_broker_is_alive_and_ready() {
 #[test]
 fn a_node_without_its_broker_is_alive_and_not_ready_and_says_why() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let tidegate = Setup::new().broker(closed).start();
+    let mut tidegate = Setup::new().broker(closed).start();
     let body = tidegate.readyz_until(|code, body| code == 503 && body.contains("refused"));
     let parsed: serde_json::Value = serde_json::from_str(&body).unwrap();
     assert_eq!(parsed["ready"], false);
     let reason = parsed["reason"].as_str().unwrap();
     assert!(reason.contains(&format!("connection refused by 127.0.0.1:{closed}")), "{reason}");
     assert_eq!(tidegate.get("/healthz").0, 200);
+    let line = tidegate.logged("broker connection failed");
+    assert!(line.contains(&format!(" server=127.0.0.1:{closed} ")), "{line}");
 }
 
 #[test]

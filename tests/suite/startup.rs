@@ -85,6 +85,8 @@ fn log_lines_are_json_when_asked_for() {
     let mut tidegate = Setup::new().set("LOG__FORMAT", "json").start().ready();
     let line = tidegate.logged("broker connection up");
     let parsed: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let broker = tidegate.address("MQTT").to_string();
+    assert_eq!((parsed["fields"]["server"].as_str(), parsed["fields"].get("target")), (Some(broker.as_str()), None));
     assert_eq!(
         (&parsed["level"], parsed["fields"]["message"].as_str()),
         (&"INFO".into(), Some("broker connection up"))

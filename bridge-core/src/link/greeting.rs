@@ -81,8 +81,9 @@ impl Link {
         self.events.push_back(LinkEvent::Up { session_present: resumed });
         self.send_requests();
         self.pump_due = true;
-        let (client_id, target, version) = (&self.settings.client_id, self.dial.target(), self.broker.version);
-        tracing::info!(%client_id, target, ?version, session_present = resumed, "broker connection up");
+        let (client_id, server, version) =
+            (&self.settings.client_id, self.server(self.dial.target()), self.broker.version);
+        tracing::info!(%client_id, %server, ?version, session_present = resumed, "broker connection up");
     }
 
     /// True when the session at the broker that is being tried is ours to go on with.

@@ -152,16 +152,16 @@ impl Link {
             self.phase = Phase::Dialling;
             return;
         }
-        let target = self.dial.target();
+        let tried = self.dial.target();
         let wait = self.dial.ended(now, attempt.end(why));
         self.reason = if attempt.text.is_empty() { text.chars().take(REASON_CHARS).collect() } else { attempt.text };
         self.phase = Phase::Waiting(wait);
         self.counts.up(LinkCount::Failures);
-        let (client_id, wait_ms) = (&self.settings.client_id, wait.until.wait_ms(now));
+        let (client_id, server, wait_ms) = (&self.settings.client_id, self.server(tried), wait.until.wait_ms(now));
         if wait.conflict {
-            tracing::warn!(%client_id, target, wait_ms, "another process uses this client id");
+            tracing::warn!(%client_id, %server, wait_ms, "another process uses this client id");
         } else {
-            tracing::warn!(%client_id, target, wait_ms, reason = %self.reason, "broker connection failed");
+            tracing::warn!(%client_id, %server, wait_ms, reason = %self.reason, "broker connection failed");
         }
     }
 

@@ -140,7 +140,7 @@ impl Link {
     #[must_use]
     pub fn new(settings: LinkSettings, rng_seed: u64) -> Self {
         let most = settings.max_inflight.clamp(1, MAX_IN_FLIGHT);
-        let dial = Dial::new(settings.version, settings.targets, Rng::seeded(rng_seed).next_u64());
+        let dial = Dial::new(settings.version, settings.servers.len(), Rng::seeded(rng_seed).next_u64());
         let broker = Broker::before_connack(dial.version(), &settings);
         Self {
             queue: Queue::new(settings.queue),

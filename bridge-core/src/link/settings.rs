@@ -22,8 +22,8 @@ pub struct LinkSettings {
     pub max_packet_size: u32,
     /// The protocol to speak.
     pub version: VersionChoice,
-    /// How many brokers there are to fail over between, at least 1.
-    pub targets: usize,
+    /// The brokers to fail over between, at least 1, as the log is to name them: `host:port`.
+    pub servers: Vec<String>,
     /// What the broker publishes when the link is lost.
     pub will: Option<Farewell>,
     /// Seconds that the broker keeps the session after the connection; 0 = not at all. (In 3.1.1 all but 0 means: as
@@ -86,7 +86,7 @@ impl fmt::Debug for LinkSettings {
             .field("max_inflight", &self.max_inflight)
             .field("max_packet_size", &self.max_packet_size)
             .field("version", &self.version)
-            .field("targets", &self.targets)
+            .field("servers", &self.servers)
             .field("will", &self.will)
             .field("session_expiry_s", &self.session_expiry_s)
             .field("queue", &self.queue)

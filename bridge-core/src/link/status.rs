@@ -83,6 +83,11 @@ impl Link {
         &self.settings.client_id
     }
 
+    /// A broker of the list, as the log names it.
+    pub(super) fn server(&self, target: usize) -> &str {
+        self.settings.servers.get(target).map_or("", String::as_str)
+    }
+
     /// How it stands: for `/readyz` and the start-up log.
     #[must_use]
     pub fn state(&self) -> LinkStatus<'_> {

@@ -32,7 +32,7 @@ fn settings() -> LinkSettings {
         max_inflight: 8,
         max_packet_size: 1 << 20,
         version: VersionChoice::V5OrOlder,
-        targets: 1,
+        servers: vec!["h:1883".into()],
         will: None,
         session_expiry_s: 3600,
         queue: QueueLimits { max_bytes: 1 << 24, max_messages: 1000 },

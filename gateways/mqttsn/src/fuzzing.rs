@@ -209,7 +209,7 @@ fn bridge() -> BridgeSettings {
         max_inflight: 4,
         max_packet_size: 1 << 20,
         version: VersionChoice::V5OrOlder,
-        targets: 1,
+        servers: vec!["h:1883".into()],
         will: None,
         session_expiry_s: 0,
         queue: QueueLimits { max_bytes: 4096, max_messages: 16 },

@@ -229,7 +229,7 @@ fn links(node: &Node<'_>, number: u8, status: Option<&NodeStatus>) -> Vec<LinkSe
                 BrokerProtocol::V5 => VersionChoice::V5OrOlder,
                 BrokerProtocol::V311 => VersionChoice::V311,
             },
-            targets: node.targets.len(),
+            servers: node.targets.iter().map(ToString::to_string).collect(),
             will: status.filter(|_| link == 0).map(farewell),
             session_expiry_s: SESSION_EXPIRY_S,
             queue: queue_share(broker, usize::from(each) * usize::from(node.workers)),

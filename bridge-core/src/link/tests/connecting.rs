@@ -94,7 +94,7 @@ fn connack_is_due_within_10_s() {
 
 #[test]
 fn a_failed_attempt_is_followed_by_the_next_broker_of_the_list() {
-    let mut bench = Bench::new(LinkSettings { targets: 2, ..settings() });
+    let mut bench = Bench::new(LinkSettings { servers: vec!["a:1".into(), "b:1".into()], ..settings() });
     for target in [0, 1, 0] {
         assert_eq!(bench.link.wish(), Wish::Open { target });
         bench.link.opening(bench.now);

@@ -124,7 +124,7 @@ fn qos_0_in_the_batch_is_lost_with_the_connection() {
 
 #[test]
 fn another_broker_of_the_list_is_started_clean() {
-    let mut bench = Bench::new(LinkSettings { targets: 2, ..settings() });
+    let mut bench = Bench::new(LinkSettings { servers: vec!["a:1".into(), "b:1".into()], ..settings() });
     bench.connect(false, &[]);
     bench.say(1, "a", 1);
     bench.close(Closed::Broken);

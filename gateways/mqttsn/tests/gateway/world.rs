@@ -329,7 +329,7 @@ fn link(queue: QueueLimits) -> LinkSettings {
         max_inflight: 64,
         max_packet_size: 1 << 20,
         version: VersionChoice::V5OrOlder,
-        targets: 1,
+        servers: vec!["h:1883".into()],
         will: None,
         session_expiry_s: 3600,
         queue,

@@ -118,7 +118,7 @@ fn link_settings(plan: &Plan, shard: ShardId, link: LinkId) -> LinkSettings {
         max_inflight: plan.max_inflight,
         max_packet_size: 1 << 20,
         version: VersionChoice::V5OrOlder,
-        targets: 1,
+        servers: vec!["h:1883".into()],
         will: None,
         session_expiry_s: 3600,
         queue: plan.queue,

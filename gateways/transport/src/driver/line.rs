@@ -142,8 +142,7 @@ impl Line {
 
     /// How the link stands.
     pub(super) fn report(&self, now: Now, shard: &Shard) -> Option<LinkReport> {
-        let name =
-            |target: usize| self.targets.get(target).map(|t| format!("{}:{}", t.host, t.port)).unwrap_or_default();
+        let name = |target: usize| self.targets.get(target).map(ToString::to_string).unwrap_or_default();
         let link = shard.link(self.id)?;
         let (online, text) = match link.state() {
             LinkStatus::Connecting { target } => (false, format!("connecting to {}", name(target))),
