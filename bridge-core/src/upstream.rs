@@ -205,10 +205,19 @@ impl Upstream {
     /// Makes `id` the filter's identifier and says what to send.
     fn ask(&mut self, key: Key, id: u32) -> Option<Ask> {
         let entry = self.filters.get_mut(key)?;
+        if entry.members.is_empty() {
+            return None;
+        }
         let old = std::mem::replace(&mut entry.id, id);
         entry.unanswered = true;
-        entry.qos = entry.members.values().map(|m| m.qos).max()?;
-        let owed = entry.members.values().any(|m| m.owed && m.cause == id);
+        // Only those it serves are looked at: a filter may have 100,000 members, who come one by one. So it may ask for
+        // more than those who are left want, until all is asked for again.
+        let mut owed = false;
+        let places = self.causes.get(&id).into_iter().flat_map(|cause| &cause.served);
+        for member in places.filter_map(|place| entry.members.get(place)).filter(|m| m.cause == id) {
+            owed |= member.owed;
+            entry.qos = entry.qos.max(member.qos);
+        }
         let ask = Ask {
             id,
             filter: entry.text.clone(),
@@ -289,6 +298,7 @@ impl Upstream {
             served.push(place);
             (member.cause, member.seat) = (id, last_seat(&served));
         }
+        entry.qos = entry.members.values().map(|m| m.qos).max()?;
         self.causes.insert(id, Cause { filter: key, served });
         self.ask(key, id)
     }
