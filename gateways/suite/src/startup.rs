@@ -51,6 +51,8 @@ impl Overview<'_> {
                 &mut text,
                 &format!("\nTry MQTT-SN. In one terminal:\n  {}\nIn another:\n  {}", lines.listen, lines.send),
             );
+        } else if self.taker().is_some() && self.trusts_anybody() {
+            line(&mut text, UNTRIED);
         }
         text
     }
@@ -97,11 +99,23 @@ impl Overview<'_> {
         format!("Other machines can reach {}.", named.join(", "))
     }
 
-    /// How to see a message go through; `None` while nothing takes QoS −1.
+    /// Who takes QoS −1.
+    fn taker(&self) -> Option<&Row> {
+        let takes = self.config.gateways.mqttsn.machine.qos_minus_one;
+        self.rows.iter().find(|row| row.protocol == "MQTT-SN").filter(|_| takes)
+    }
+
+    /// The broker's certificate is not checked, and there is no file to check it with either.
+    fn trusts_anybody(&self) -> bool {
+        let broker = &self.config.broker.link;
+        let tls = matches!(broker.servers().first(), Some(BrokerUrl::Tls(_)));
+        tls && broker.tls.insecure_skip_verify && broker.tls.ca_file.is_none()
+    }
+
+    /// How to see a message go through; `None` while nothing takes QoS −1, or no command would listen.
     fn try_mqttsn(&self) -> Option<TryIt> {
         let gateway = &self.config.gateways.mqttsn;
-        let row = self.rows.iter().find(|row| row.protocol == "MQTT-SN").filter(|_| gateway.machine.qos_minus_one)?;
-        let device = reached_from_here(row.address);
+        let device = reached_from_here(self.taker()?.address);
         // As the gateway renders it for those who publish without a connection.
         let host = device.ip().to_string();
         let values = Values {
@@ -131,11 +145,17 @@ impl Overview<'_> {
             (BrokerUrl::Tcp(server), _) => (server.host.to_string(), server.port, false),
             (BrokerUrl::Tls(server), _) => (server.host.to_string(), server.port, true),
         };
+        if self.trusts_anybody() {
+            return None;
+        }
         let mut command = format!("mosquitto_sub -h {host} -p {port}");
         if tls {
             match &broker.tls.ca_file {
                 Some(file) => command.push_str(&format!(" --cafile '{}'", quotable(&file.to_string_lossy())?)),
                 None => command.push_str(" --tls-use-os-certs"),
+            }
+            if broker.tls.insecure_skip_verify {
+                command.push_str(" --insecure");
             }
         }
         if !broker.username.is_empty() {
@@ -144,6 +164,11 @@ impl Overview<'_> {
         Some(command)
     }
 }
+
+/// Instead of commands: mosquitto_sub's `--insecure` waives the name in a certificate, not who vouches for it.
+const UNTRIED: &str = "
+No command to try MQTT-SN with: mosquitto_sub has to trust somebody, and [broker.tls] says insecure_skip_verify \
+without ca_file.";
 
 /// Two commands for two terminals.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! The text as a person sees it.
 
 use super::*;
+use bridge_core::config::Server;
 
 fn rows(device: &str, broker: &str) -> Vec<Row> {
     let row = |protocol, transport, address: &str, note: &str| Row {
@@ -82,6 +83,23 @@ fn the_topic_to_listen_to_has_the_mountpoint() {
     assert_eq!(listen(&config).unwrap(), "mosquitto_sub -h 127.0.0.1 -p 1883 -t 'site/north/NegQoS-Client/hi'");
     config.gateways.mqttsn.machine.qos_minus_one = false;
     assert_eq!(listen(&config), None, "nothing to try without a connection");
+}
+
+#[test]
+fn a_broker_whose_certificate_is_not_checked_is_tried_only_as_mosquitto_sub_can() {
+    let mut config = Config::default();
+    config.broker.link.url = BrokerUrl::Tls(Server { host: "broker.example".into(), port: 8883 });
+    let listen = |config: &Config| overview(config).try_mqttsn().unwrap().listen;
+    assert_eq!(listen(&config), "mosquitto_sub -h broker.example -p 8883 --tls-use-os-certs -t 'hi'");
+    config.broker.link.tls.insecure_skip_verify = true;
+    let text = overview(&config).text();
+    assert!(!text.contains("mosquitto_sub -h") && !text.contains("nc -u"), "{text}");
+    let why = "No command to try MQTT-SN with: mosquitto_sub has to trust somebody, and [broker.tls] says insecure_skip_verify \
+               without ca_file.";
+    assert!(text.ends_with(&format!("\n{why}\n")), "{text}");
+    config.broker.link.tls.ca_file = Some("ca.pem".into());
+    let expected = "mosquitto_sub -h broker.example -p 8883 --cafile 'ca.pem' --insecure -t 'hi'";
+    assert_eq!(listen(&config), expected);
 }
 
 #[test]
