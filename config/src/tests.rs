@@ -179,6 +179,7 @@ fn each_problem_is_one_line() {
         ("[gateways.stomp]",                    "t.toml:1:11: gateways.stomp: not in this version"),
         ("[gateways.tcp]",                      "t.toml:1:11: gateways.tcp: not in this version"),
         ("[gateways.mqtt-sn]",                  "t.toml:1:11: gateways.mqtt-sn: unknown key (did you mean `mqttsn`?)"),
+        ("[gateways.mqttsn.listeners.udp]\nbind = 1884", "t.toml:2:8: gateways.mqttsn.listeners.udp.bind: expected a table, found the number 1884 (is a name missing? `[gateways.mqttsn.listeners.udp.default]`)"),
         ("[gateways.mqttsn]\nenable_qos3 = true", "t.toml:2:1: gateways.mqttsn.enable_qos3: is EMQX's name: here it is `qos_minus_one`"),
         ("[log]\nfile = \"x\"",                 "t.toml:2:1: log.file: not in this version"),
         ("[log]\nlevel = \"inof\"",             "t.toml:2:9: log.level: \"inof\" has \"inof\" where one of off, error, warn, info, debug, trace belongs"),

@@ -201,6 +201,12 @@ impl<'a> Section<'a> {
                 into.clear();
                 for (name, entry) in &table.0 {
                     let mut each = template();
+                    if !matches!(entry.item.value, Value::Table(_)) {
+                        let message = format!("expected a table, found {}", entry.item.described());
+                        let hint = format!("is a name missing? `[{}]`", path.child("default"));
+                        reading.told(&entry.item.place, path.child(name), message, Some(hint));
+                        continue;
+                    }
                     reading.read_table(&entry.item, path.child(name), &mut each);
                     into.insert(name.clone(), each);
                 }

@@ -135,7 +135,7 @@ fn each_problem_is_told_with_its_place_and_key() {
         ("topics.1 = \"#\"",       "h.toml:1:12: topics.1: \"#\" has a #"),
         ("topics.1 = 2",           "h.toml:1:12: topics.1: expected a text in quotes, found the number 2"),
         ("store = 5",              "h.toml:1:9: store: expected a table, found the number 5"),
-        ("[lamps]\nhall = 5",      "h.toml:2:8: lamps.hall: expected a table, found the number 5"),
+        ("[lamps]\nhall = 5",      "h.toml:2:8: lamps.hall: expected a table, found the number 5 (is a name missing? `[lamps.default]`)"),
         ("[lamps.hall]\nsiz = 5",  "h.toml:2:1: lamps.hall.siz: unknown key (did you mean `size`?)"),
         ("[[doors]]\n[[doors]]\nsize = \"1TB\"", "h.toml:3:8: doors[1].size: expected a size like \"64KB\", \"1MB\" or \"512B\", or a number of bytes, found \"1TB\""),
         ("[doors]\nsize = 1",      "h.toml:1:1: doors: expected an array of tables, each headed by `[[…]]`, found a table"),
