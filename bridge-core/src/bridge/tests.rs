@@ -392,3 +392,43 @@ fn a_filter_of_too_many_levels_is_refused() {
         Taken::Denied(Refusal::BadTopic)
     );
 }
+
+#[test]
+fn a_message_is_delivered_with_no_more_than_its_own_qos() {
+    let mut world = World::new(1, "", Options::new());
+    let lamp = world.connect(7, "lamp").unwrap();
+    world.subscribe(lamp, "t", Qos::ExactlyOnce);
+    for qos in [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce] {
+        let handed: Vec<Qos> = world.broadcast("t", "x", qos, false).iter().map(|h| h.3).collect();
+        assert_eq!(handed, [qos]);
+    }
+}
+
+#[test]
+fn one_link_that_is_away_is_enough_for_the_broker_to_count_as_away() {
+    let mut world = World::new(2, "", Options::new());
+    assert!(world.bridge.is_reachable());
+    world.notices.clear();
+    let conn = world.conns[1].take().unwrap();
+    world.broker.disconnect(conn);
+    let now = world.now;
+    world.bridge.link_mut(LinkId(1)).unwrap().closed(now, Closed::Broken, "reset");
+    world.settle();
+    assert_eq!(world.notices, [Notice::Broker { reachable: false }]);
+    assert!(!world.bridge.is_reachable());
+}
+
+#[test]
+fn who_never_connects_speaks_through_the_first_link() {
+    let mut world = World::new(4, "", Options::new());
+    for number in 0..8 {
+        let id = format!("device-{number}");
+        let id = ClientId::try_from(id.as_str()).unwrap();
+        let who =
+            Connect { gateway: SN, listener: ListenerId(0), id, username: "", host: None, connectionless: true };
+        let client = world.bridge.connect(Token(number), &who).unwrap();
+        let what = message("a", "x", Qos::AtMostOnce);
+        assert_eq!(world.up(client, Uplink::Publish { token: None, what }), Taken::Done);
+        assert_eq!(world.broker.accepted().last().unwrap().client, "tidegate-n-0");
+    }
+}

@@ -94,8 +94,8 @@ count! {
         NoTopicId = FAULTS { protocol: "mqttsn", blame: "gateway", reason: "no_topic_id" };
         /// A message whose lifetime ended while it waited.
         Expired = QUEUE_DROPPED { queue: "mqttsn", policy: "expired" };
-        HoldDroppedQos0 = QUEUE_DROPPED { queue: "mqttsn", policy: "oldest_qos0" };
-        HoldDroppedOldest = QUEUE_DROPPED { queue: "mqttsn", policy: "oldest" };
+        HoldDroppedQos0 = QUEUE_DROPPED { queue: "mqttsn", policy: "drop-oldest-qos0" };
+        HoldDroppedOldest = QUEUE_DROPPED { queue: "mqttsn", policy: "drop-oldest" };
         Connecting = SESSIONS { protocol: "mqttsn", state: "connecting" };
         Active = SESSIONS { protocol: "mqttsn", state: "active" };
         Away = SESSIONS { protocol: "mqttsn", state: "away" };
