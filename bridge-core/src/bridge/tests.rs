@@ -424,8 +424,7 @@ fn who_never_connects_speaks_through_the_first_link() {
     for number in 0..8 {
         let id = format!("device-{number}");
         let id = ClientId::try_from(id.as_str()).unwrap();
-        let who =
-            Connect { gateway: SN, listener: ListenerId(0), id, username: "", host: None, connectionless: true };
+        let who = Connect { gateway: SN, listener: ListenerId(0), id, username: "", host: None, connectionless: true };
         let client = world.bridge.connect(Token(number), &who).unwrap();
         let what = message("a", "x", Qos::AtMostOnce);
         assert_eq!(world.up(client, Uplink::Publish { token: None, what }), Taken::Done);

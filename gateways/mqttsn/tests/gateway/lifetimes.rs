@@ -184,8 +184,9 @@ fn a_kept_session_holds_1000_messages_and_drops_the_oldest_of_qos_0_first() {
     for _ in 0..999 {
         world.publish("t/a", "x", Qos::AtLeastOnce);
     }
-    let dropped =
-        |world: &World| ["drop-oldest-qos0", "drop-oldest"].map(|policy| world.count("queue_dropped_total", &["mqttsn", policy]));
+    let dropped = |world: &World| {
+        ["drop-oldest-qos0", "drop-oldest"].map(|policy| world.count("queue_dropped_total", &["mqttsn", policy]))
+    };
     assert_eq!(dropped(&world), [1, 0]);
     let answer = world.try_connect(1, "dev", false);
     assert_eq!(answer, ["030500", &format!("0c0c2004010001{}", hex("first"))]);
