@@ -23,7 +23,7 @@ use crate::template::Mountpoint;
 use crate::time::{Deadline, Now, earliest};
 use crate::topic::TopicFilter;
 use crate::uplink::{ClientRef, Connect, Refusal, Taken, Token, Uplink};
-use crate::upstream::{Joined, Subscriber, Upstream};
+use crate::upstream::{Joined, Subscriber, Then, Upstream};
 use client::{Client, Place};
 use codec_mqtt::Qos;
 use foldhash::quality::FixedState;
@@ -294,9 +294,12 @@ impl Bridge {
             && let Ok(at) = ids.binary_search(&id)
         {
             ids.remove(at);
+            if let Err(refusal) = granted {
+                tracing::warn!(link = number, reason = refusal.reason(), "a subscription is not restored");
+            }
         }
         let (notices, clients) = (&mut self.notices, &mut self.clients);
-        let next = line.upstream.answered(id, granted, |who, filter, granted| {
+        let then = line.upstream.answered(id, granted, |who, filter, granted| {
             if granted.is_err()
                 && let Some(client) = clients.get_mut(who.client.0)
             {
@@ -305,8 +308,10 @@ impl Bridge {
             let (gateway, client, token) = (who.gateway, who.handle, who.subscription);
             notices.push_back(Notice::Subscribed { gateway, client, token, granted });
         });
-        if let Some(ask) = next {
-            line.link.subscribe(ask.id, &ask.filter, ask.qos, ask.retain_handling);
+        match then {
+            Some(Then::Ask(ask)) => line.link.subscribe(ask.id, &ask.filter, ask.qos, ask.retain_handling),
+            Some(Then::Unsubscribe(text)) => line.link.unsubscribe(&text),
+            None => {}
         }
     }
 

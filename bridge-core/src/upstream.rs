@@ -50,6 +50,15 @@ pub(crate) struct Ask {
     pub(crate) retain_handling: u8,
 }
 
+/// What follows from the broker's answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// The SUBSCRIBE of those who came meanwhile.
+    Ask(Ask),
+    /// It refused, and nobody is left: what it had granted before is to be taken back.
+    Unsubscribe(Box<str>),
+}
+
 /// What follows from a device's subscribe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Joined {
@@ -246,13 +255,13 @@ impl Upstream {
     }
 
     /// The broker's answer to the SUBSCRIBE with `id`. `tell` hears who is to be told what; a refused subscription has
-    /// ended. The `Ask` is to be sent next.
+    /// ended.
     pub(crate) fn answered(
         &mut self,
         id: u32,
         granted: Result<Qos, Refusal>,
         mut tell: impl FnMut(&Subscriber, Key, Result<Qos, Refusal>),
-    ) -> Option<Ask> {
+    ) -> Option<Then> {
         let cause = self.causes.get(&id)?;
         let key = cause.filter;
         let entry = self.filters.get_mut(key)?;
@@ -271,11 +280,11 @@ impl Upstream {
             entry.members.retain(|_, m| m.due || m.active);
         }
         if entry.members.is_empty() {
-            self.drop_filter(key);
-            return None;
+            let held = entry.granted.is_some();
+            return self.drop_filter(key).filter(|_| held).map(Then::Unsubscribe);
         }
         let next = entry.next.take()?;
-        self.ask(key, next)
+        self.ask(key, next).map(Then::Ask)
     }
 
     /// What to send when the link is back: everything, or, when the broker kept the session, what it never answered.

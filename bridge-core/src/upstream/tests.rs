@@ -66,7 +66,8 @@ fn one_subscribe_at_a_time_and_the_waiting_share_the_next() {
     assert_eq!(up.join(filter("a"), device(2), QOS[2], true).unwrap().1, Joined::Waits);
     assert_eq!(up.join(filter("a"), device(3), QOS[1], true).unwrap().1, Joined::Waits);
     let mut told = Vec::new();
-    let next = up.answered(one.id, Ok(QOS[0]), |who, _, granted| told.push((who.client.0.slot, granted))).unwrap();
+    let then = up.answered(one.id, Ok(QOS[0]), |who, _, granted| told.push((who.client.0.slot, granted)));
+    let Some(Then::Ask(next)) = then else { panic!("{then:?}") };
     assert_eq!(told, [(1, Ok(QOS[0]))]);
     assert_eq!((next.qos, next.retain_handling), (QOS[2], 0), "the highest that anybody asked for");
     told.clear();
@@ -86,7 +87,7 @@ fn who_asks_again_while_waiting_gets_what_was_kept_once() {
             assert_eq!(up.leave(key.unwrap(), device(2).client, device(2).subscription), None);
         }
     }
-    let next = up.answered(one.id, Ok(QOS[0]), |_, _, _| ()).unwrap();
+    let Some(Then::Ask(next)) = up.answered(one.id, Ok(QOS[0]), |_, _, _| ()) else { panic!("must ask") };
     let mut told = 0;
     up.answered(next.id, Ok(QOS[0]), |_, _, _| told += 1);
     assert_eq!((told, recipients(&mut up, "a", &[next.id], true)), (1, vec![2]));
@@ -119,6 +120,15 @@ fn a_refused_subscription_has_ended() {
     let refusal = Refusal::Broker(0x87);
     assert_eq!(up.answered(ask.id, Err(refusal), |who, _, granted| told.push((who.client.0.slot, granted))), None);
     assert_eq!((told, up.len()), (vec![(1, Err(refusal))], 0));
+}
+
+#[test]
+fn what_was_granted_before_a_refusal_is_taken_back() {
+    let mut up = Upstream::new(1);
+    joined(&mut up, "a", 1, QOS[0]);
+    let (_, Joined::Ask(ask)) = up.join(filter("a"), device(1), QOS[1], true).unwrap() else { panic!() };
+    let then = up.answered(ask.id, Err(Refusal::Broker(0x87)), |_, _, _| ());
+    assert_eq!((then, up.len()), (Some(Then::Unsubscribe("a".into())), 0));
 }
 
 #[test]
@@ -221,7 +231,9 @@ proptest! {
                     let granted = if ok { Ok(ask.qos) } else { Err(Refusal::Broker(0x80)) };
                     let mut told = Vec::new();
                     let f = texts.iter().position(|t| **t == *ask.filter).unwrap();
-                    open.extend(up.answered(ask.id, granted, |who, _, granted| told.push((who.client.0.slot, granted))));
+                    let then =
+                        up.answered(ask.id, granted, |who, _, granted| told.push((who.client.0.slot, granted)));
+                    if let Some(Then::Ask(ask)) = then { open.push(ask) }
                     for (d, granted) in told {
                         if granted.is_ok() { waiting.insert((f, d), false); } else { waiting.remove(&(f, d)); }
                     }

@@ -2,7 +2,7 @@
 //!
 //! One task on a current-thread runtime does everything for a shard, in turns: take what came, let the shard work, carry
 //! away what it has to say. A turn reads at most one batch from each socket, so that no socket starves another, and ends
-//! with one write to each broker connection, whatever the batch was.
+//! with what all of it has to say to each broker connection in one piece.
 
 mod counts;
 mod line;
