@@ -4,6 +4,8 @@
 //! that what the broker kept goes to the devices whose subscribe asked for it and to nobody else, and so that of the
 //! copies that a broker sends for overlapping filters each goes to the subscribers of exactly its filter.
 //! At most one SUBSCRIBE per filter is unanswered; devices that come meanwhile share the next one.
+//!
+//! It is long because it is one table: filters, members and identifiers change together, in each of its methods.
 
 #[cfg(test)]
 mod tests;
