@@ -6,7 +6,8 @@ use std::path::Path;
 use toml::de::DeTable;
 
 use crate::environment;
-use crate::tree::{self, Source, Table, Value};
+use crate::problem::Step;
+use crate::tree::{self, Item, Source, Table, Value};
 use crate::{KeyPath, Place, Problem, Section, Settings};
 
 /// Reads the file of a secret. The path is as the configuration names it; what it is relative to, the caller decides.
@@ -48,10 +49,10 @@ impl Document {
         self.problems.extend(environment::lay_over(&mut self.root, prefix, variables));
     }
 
-    /// Whether file or environment give the key or table.
+    /// Whether file or environment give the key, table or element.
     #[must_use]
     pub fn contains(&self, key: &KeyPath) -> bool {
-        nearest(&self.root, key).is_some_and(|(_, depth)| depth == key.names().count())
+        nearest(&self.root, key).is_some_and(|(_, depth)| depth == key.steps().len())
     }
 
     /// Reads the whole document into `settings`; a key that has a problem keeps its default.
@@ -67,13 +68,21 @@ impl Document {
     /// Notes what is wrong between keys, at the place of the first of them, or of the nearest table around it. Without
     /// effect when one of the keys already has a problem, or the text is no TOML: then the values are not the author's.
     pub fn refuse(&mut self, keys: &[KeyPath], message: impl Into<String>) {
-        let Some(key) = keys.first() else { return };
-        let known = |key: &KeyPath| self.problems.iter().any(|problem| problem.key.overlaps(key));
-        if self.unsound_from.is_some() || keys.iter().any(known) {
-            return;
+        self.refuse_all([(keys.to_vec(), message.into())]);
+    }
+
+    /// As [`Self::refuse`] for each, where a key may have several things wrong with it: none of them silences another.
+    pub fn refuse_all(&mut self, found: impl IntoIterator<Item = (Vec<KeyPath>, String)>) {
+        let known = self.problems.len();
+        for (keys, message) in found {
+            let Some(key) = keys.first() else { continue };
+            let told = |key: &KeyPath| self.problems.iter().take(known).any(|problem| problem.key.overlaps(key));
+            if self.unsound_from.is_some() || keys.iter().any(told) {
+                continue;
+            }
+            let place = nearest(&self.root, key).map_or(Place::Default, |(place, _)| place);
+            self.problems.push(Problem { place, key: key.clone(), message, hint: None });
         }
-        let place = nearest(&self.root, key).map_or(Place::Default, |(place, _)| place);
-        self.problems.push(Problem { place, key: key.clone(), message: message.into(), hint: None });
     }
 
     /// Ends it.
@@ -102,23 +111,37 @@ impl Document {
     }
 }
 
-/// The place of the key, or of the last table on the way to it that is there, and how many steps that was.
+/// The place of the key, or of the last table or element on the way to it that is there, and how many steps that was.
 fn nearest(root: &Table, key: &KeyPath) -> Option<(Place, usize)> {
-    let (mut table, mut found) = (Some(root), None);
-    for (depth, name) in key.names().enumerate() {
-        let Some(entry) = table.and_then(|table| table.get(name)) else { break };
-        table = match &entry.item.value {
-            Value::Table(inner) => Some(inner),
-            _ => None,
-        };
-        let place = match (&entry.item.value, key.first_index()) {
-            (Value::Table(_), _) => &entry.name_at,
-            (Value::Array(items), Some(index)) => items.get(index).map_or(&entry.item.place, |item| &item.place),
-            _ => &entry.item.place,
+    let (mut at, mut found) = (At::Table(root), None);
+    for (depth, step) in key.steps().iter().enumerate() {
+        let (place, item) = match (&at, step) {
+            (At::Table(table), Step::Key(name)) => {
+                let Some(entry) = table.get(name) else { break };
+                let table = matches!(entry.item.value, Value::Table(_));
+                (if table { &entry.name_at } else { &entry.item.place }, &entry.item)
+            }
+            (At::Array(items), Step::Index(index)) => {
+                let Some(item) = items.get(*index) else { break };
+                (&item.place, item)
+            }
+            _ => break,
         };
         found = Some((place.clone(), depth + 1));
+        at = match &item.value {
+            Value::Table(table) => At::Table(table),
+            Value::Array(items) => At::Array(items),
+            _ => At::Leaf,
+        };
     }
     found
+}
+
+/// Where a walk through the tree stands.
+enum At<'t> {
+    Table(&'t Table),
+    Array(&'t [Item]),
+    Leaf,
 }
 
 fn collect(table: &Table, path: &KeyPath, keys: &mut Vec<KeyPath>) {
@@ -126,6 +149,11 @@ fn collect(table: &Table, path: &KeyPath, keys: &mut Vec<KeyPath>) {
         let path = path.child(name);
         match &entry.item.value {
             Value::Table(inner) => collect(inner, &path, keys),
+            Value::Array(items) if items.iter().any(is_table) => {
+                for (path, inner) in elements(items, &path) {
+                    collect(inner, &path, keys);
+                }
+            }
             _ => keys.push(path),
         }
     }
@@ -133,10 +161,27 @@ fn collect(table: &Table, path: &KeyPath, keys: &mut Vec<KeyPath>) {
 
 fn collect_tables(table: &Table, path: &KeyPath, tables: &mut Vec<KeyPath>) {
     for (name, entry) in &table.0 {
-        if let Value::Table(inner) = &entry.item.value {
-            let path = path.child(name);
+        let path = path.child(name);
+        let inner = match &entry.item.value {
+            Value::Table(inner) => vec![(path, inner)],
+            Value::Array(items) => elements(items, &path).collect(),
+            _ => continue,
+        };
+        for (path, inner) in inner {
             tables.push(path.clone());
             collect_tables(inner, &path, tables);
         }
     }
+}
+
+const fn is_table(item: &Item) -> bool {
+    matches!(item.value, Value::Table(_))
+}
+
+/// The tables of an array.
+fn elements<'t>(items: &'t [Item], path: &KeyPath) -> impl Iterator<Item = (KeyPath, &'t Table)> {
+    items.iter().enumerate().filter_map(|(at, item)| match &item.value {
+        Value::Table(inner) => Some((path.element(at), inner)),
+        _ => None,
+    })
 }

@@ -73,8 +73,9 @@ impl fmt::Display for Place {
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KeyPath(Vec<Step>);
 
+/// From a table to one of its keys, or from an array to one of its elements.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Step {
+pub(crate) enum Step {
     Key(String),
     Index(usize),
 }
@@ -104,25 +105,23 @@ impl KeyPath {
         self.0.iter().zip(&other.0).all(|(a, b)| a == b)
     }
 
-    /// The names of tables and key from the root on; ends before the first array element.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map_while(|step| match step {
-            Step::Key(key) => Some(key.as_str()),
-            Step::Index(_) => None,
-        })
-    }
-
-    /// The index in the first array on the way.
-    pub(crate) fn first_index(&self) -> Option<usize> {
-        self.0.iter().find_map(|step| match step {
-            Step::Index(index) => Some(*index),
-            Step::Key(_) => None,
-        })
+    /// The way from the root.
+    pub(crate) fn steps(&self) -> &[Step] {
+        &self.0
     }
 
     /// Whether the last step is an array element.
     pub(crate) fn is_element(&self) -> bool {
         matches!(self.0.last(), Some(Step::Index(_)))
+    }
+
+    /// The last name on the way; empty for the root.
+    pub(crate) fn last_name(&self) -> &str {
+        let names = self.0.iter().rev().find_map(|step| match step {
+            Step::Key(key) => Some(key.as_str()),
+            Step::Index(_) => None,
+        });
+        names.unwrap_or("")
     }
 
     /// As a table header names it.

@@ -1,5 +1,7 @@
 //! One table while it is read or written.
 
+mod tables;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -25,12 +27,18 @@ enum Mode<'a> {
 
 struct Reading<'a> {
     table: &'a Table,
+    /// Where it stands.
+    place: Place,
     problems: &'a mut Vec<Problem>,
     read_file: &'a mut ReadFile<'a>,
     /// Keys that exist: near misses are looked for among them.
     asked: Vec<Cow<'static, str>>,
     /// Keys already answered in another way.
     answered: Vec<&'static str>,
+    /// Whether other keys are left alone, because nobody knows what they mean.
+    lenient: bool,
+    /// What is wrong with the table as a whole.
+    refused: Option<String>,
 }
 
 impl std::fmt::Debug for Reading<'_> {
@@ -50,10 +58,10 @@ impl<'a> Section<'a> {
         read_file: &'a mut ReadFile<'a>,
         settings: &mut dyn Settings,
     ) {
-        let reading = Reading { table: root, problems, read_file, asked: Vec::new(), answered: Vec::new() };
+        let reading = Reading::new(root, Place::Default, problems, read_file);
         let mut section = Self { path: KeyPath::default(), mode: Mode::Read(reading) };
         settings.visit(&mut section);
-        section.refuse_unknown_keys();
+        section.finish();
     }
 
     pub(crate) fn write(path: KeyPath, settings: &mut dyn Settings) -> Block {
@@ -77,6 +85,43 @@ impl<'a> Section<'a> {
         let expected = format!("{} to {}", range.start().to_toml(), range.end().to_toml());
         let inside = |value: &T| if range.contains(value) { Ok(()) } else { Err(Misfit::Unexpected) };
         self.value(key, into, &expected, inside);
+    }
+
+    /// A key that must be there. Whether it is, and has a value that fits; always when writing.
+    pub fn required<T: Leaf>(&mut self, key: &'static str, into: &mut T) -> bool {
+        match &mut self.mode {
+            Mode::Write(block) => {
+                block.leaf(key, into.to_toml());
+                true
+            }
+            Mode::Read(reading) => {
+                let path = self.path.child(key);
+                let Some(entry) = reading.ask(key) else {
+                    let place = reading.place.clone();
+                    reading.problem(&place, path, format!("is missing: expected {}", T::EXPECTED));
+                    return false;
+                };
+                let value = reading.read_leaf(&entry.item, path, T::EXPECTED);
+                value.map(|value| *into = value).is_some()
+            }
+        }
+    }
+
+    /// A key without a default: `None`, and not printed, while it is not given.
+    pub fn optional<T: Leaf>(&mut self, key: &'static str, into: &mut Option<T>) {
+        match &mut self.mode {
+            Mode::Write(block) => match into {
+                Some(value) => block.leaf(key, value.to_toml()),
+                None => block.alternative(key),
+            },
+            Mode::Read(reading) => {
+                let path = self.path.child(key);
+                let Some(entry) = reading.ask(key) else { return };
+                if let Some(value) = reading.read_leaf(&entry.item, path, T::EXPECTED) {
+                    *into = Some(value);
+                }
+            }
+        }
     }
 
     /// A secret: `key` holds it, or `key_file` names the file that does, without the line break at its end.
@@ -168,73 +213,17 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// A table with a struct of its own. Left as it is when the document has no such table.
-    pub fn table(&mut self, key: &'static str, into: &mut dyn Settings) {
-        let path = self.path.child(key);
-        match &mut self.mode {
-            Mode::Write(block) => block.table(Section::write(path, into)),
-            Mode::Read(reading) => {
-                if let Some(entry) = reading.ask(key) {
-                    reading.read_table(&entry.item, path, into);
-                }
-            }
+    /// Says what is wrong with the table as a whole, as in "names nobody". Untold while something in it is wrong.
+    pub fn refuse(&mut self, message: impl Into<String>) {
+        if let Mode::Read(reading) = &mut self.mode {
+            reading.refused.get_or_insert_with(|| message.into());
         }
     }
 
-    /// A table of tables with names of the operator's choice. If given, only those given exist; each begins as
-    /// `template` makes it.
-    pub fn named<T: Settings>(&mut self, key: &'static str, into: &mut BTreeMap<String, T>, template: impl Fn() -> T) {
-        let path = self.path.child(key);
-        match &mut self.mode {
-            Mode::Write(block) => {
-                let mut tables = Block::new(path.clone());
-                for (name, each) in into {
-                    tables.table(Section::write(path.child(name), each));
-                }
-                block.table(tables);
-            }
-            Mode::Read(reading) => {
-                let Some(entry) = reading.ask(key) else { return };
-                let Value::Table(table) = &entry.item.value else {
-                    return reading.unexpected(&entry.item, path, "a table of named tables");
-                };
-                into.clear();
-                for (name, entry) in &table.0 {
-                    let mut each = template();
-                    if !matches!(entry.item.value, Value::Table(_)) {
-                        let message = format!("expected a table, found {}", entry.item.described());
-                        let hint = format!("is a name missing? `[{}]`", path.child("default"));
-                        reading.told(&entry.item.place, path.child(name), message, Some(hint));
-                        continue;
-                    }
-                    reading.read_table(&entry.item, path.child(name), &mut each);
-                    into.insert(name.clone(), each);
-                }
-            }
-        }
-    }
-
-    /// An array of tables, `[[key]]`. If given, it replaces all of the default's.
-    pub fn tables<T: Settings + Default>(&mut self, key: &'static str, into: &mut Vec<T>) {
-        let path = self.path.child(key);
-        match &mut self.mode {
-            Mode::Write(block) => {
-                for (at, each) in into.iter_mut().enumerate() {
-                    block.table(Section::write(path.element(at), each));
-                }
-            }
-            Mode::Read(reading) => {
-                let Some(entry) = reading.ask(key) else { return };
-                let Value::Array(items) = &entry.item.value else {
-                    return reading.unexpected(&entry.item, path, "an array of tables, each headed by `[[…]]`");
-                };
-                into.clear();
-                for (at, item) in items.iter().enumerate() {
-                    let mut each = T::default();
-                    reading.read_table(item, path.element(at), &mut each);
-                    into.push(each);
-                }
-            }
+    /// Leaves all other keys alone: what they mean hangs on a key that has a problem.
+    pub fn ignore_others(&mut self) {
+        if let Mode::Read(reading) = &mut self.mode {
+            reading.lenient = true;
         }
     }
 
@@ -292,10 +281,13 @@ impl<'a> Section<'a> {
         }
     }
 
-    fn refuse_unknown_keys(self) {
-        let Mode::Read(Reading { table, problems, asked, answered, .. }) = self.mode else { return };
+    /// Once all keys have been asked for.
+    fn finish(self) {
+        let Mode::Read(Reading { table, place, problems, asked, answered, lenient, refused, .. }) = self.mode else {
+            return;
+        };
         for (key, entry) in &table.0 {
-            if asked.iter().any(|name| name == key) || answered.contains(&key.as_str()) {
+            if lenient || asked.iter().any(|name| name == key) || answered.contains(&key.as_str()) {
                 continue;
             }
             let near = nearest(key, asked.iter().map(AsRef::as_ref));
@@ -306,10 +298,20 @@ impl<'a> Section<'a> {
                 hint: near.map(|name| format!("did you mean `{name}`?")),
             });
         }
+        if let Some(message) = refused
+            && !problems.iter().any(|problem| problem.key.overlaps(&self.path))
+        {
+            problems.push(Problem { place, key: self.path, message, hint: None });
+        }
     }
 }
 
 impl<'a> Reading<'a> {
+    fn new(table: &'a Table, place: Place, problems: &'a mut Vec<Problem>, read_file: &'a mut ReadFile<'a>) -> Self {
+        let (asked, answered) = (Vec::new(), Vec::new());
+        Self { table, place, problems, read_file, asked, answered, lenient: false, refused: None }
+    }
+
     fn ask(&mut self, key: impl Into<Cow<'static, str>>) -> Option<&'a Entry> {
         let key = key.into();
         let entry = self.table.get(&key);
@@ -326,22 +328,6 @@ impl<'a> Reading<'a> {
                 None
             }
         }
-    }
-
-    fn read_table(&mut self, item: &Item, path: KeyPath, into: &mut dyn Settings) {
-        let Value::Table(table) = &item.value else {
-            return self.unexpected(item, path, "a table");
-        };
-        let inner = Reading {
-            table,
-            problems: &mut *self.problems,
-            read_file: &mut *self.read_file,
-            asked: Vec::new(),
-            answered: Vec::new(),
-        };
-        let mut section = Section { path, mode: Mode::Read(inner) };
-        into.visit(&mut section);
-        section.refuse_unknown_keys();
     }
 
     fn unexpected(&mut self, item: &Item, path: KeyPath, expected: &str) {

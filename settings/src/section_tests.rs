@@ -19,6 +19,32 @@ struct Home {
     store: Store,
     lamps: BTreeMap<String, Store>,
     doors: Vec<Store>,
+    rules: Vec<Rule>,
+    mood: Option<u8>,
+}
+
+/// One of an array: what else it has hangs on `kind`.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Rule {
+    kind: Kind,
+    who: Who,
+    code: Secret,
+}
+
+crate::choice! {
+    #[derive(Default)]
+    enum Kind {
+        #[default]
+        Open = "open",
+        Locked = "locked",
+    }
+    not_yet "haunted";
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Who {
+    name: Option<String>,
+    all: Option<bool>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -43,6 +69,8 @@ impl Settings for Home {
         s.table("store", &mut self.store);
         s.named("lamps", &mut self.lamps, || Store { size: ByteSize::from_kb(7) });
         s.tables("doors", &mut self.doors);
+        s.inline_tables("rules", &mut self.rules);
+        s.optional("mood", &mut self.mood);
         s.not_in_this_version(&["garage"]);
         s.renamed(&[("flat", "rooms")]);
         s.renamed_and_not_in_this_version(&[("shed", "garage")]);
@@ -52,6 +80,28 @@ impl Settings for Home {
 impl Settings for Store {
     fn visit(&mut self, s: &mut Section<'_>) {
         s.leaf("size", &mut self.size);
+    }
+}
+
+impl Settings for Rule {
+    fn visit(&mut self, s: &mut Section<'_>) {
+        if !s.required("kind", &mut self.kind) {
+            return s.ignore_others();
+        }
+        s.inline("who", &mut self.who);
+        if self.kind == Kind::Locked {
+            s.secret("code", &mut self.code);
+        }
+    }
+}
+
+impl Settings for Who {
+    fn visit(&mut self, s: &mut Section<'_>) {
+        s.optional("name", &mut self.name);
+        s.optional("all", &mut self.all);
+        if self.name.is_some() == self.all.is_some() {
+            s.refuse("names nobody, or two: expected one of `name`, `all`");
+        }
     }
 }
 
@@ -89,6 +139,13 @@ fn every_kind_of_value_is_read() {
         [[doors]]
         [[doors]]
         size = "2B"
+        [[rules]]
+        kind = "locked"
+        code_file = "key.txt"
+        who = { name = "me" }
+        [[rules]]
+        kind = "open"
+        who.all = true
     "#;
     let (home, problems) = read(text, &[]);
     assert_eq!(problems, [""; 0]);
@@ -104,6 +161,15 @@ fn every_kind_of_value_is_read() {
         store: store(1 << 20),
         lamps: [("hall".into(), store(7 * 1024)), ("the attic".into(), store(3))].into(),
         doors: vec![store(0), store(2)],
+        rules: vec![
+            Rule {
+                kind: Kind::Locked,
+                who: Who { name: Some("me".into()), all: None },
+                code: Secret::from("s3cret".to_owned()),
+            },
+            Rule { kind: Kind::Open, who: Who { name: None, all: Some(true) }, code: Secret::default() },
+        ],
+        mood: None,
     };
     assert_eq!(home, expected);
 }
@@ -139,6 +205,15 @@ fn each_problem_is_told_with_its_place_and_key() {
         ("[lamps.hall]\nsiz = 5",  "h.toml:2:1: lamps.hall.siz: unknown key (did you mean `size`?)"),
         ("[[doors]]\n[[doors]]\nsize = \"1TB\"", "h.toml:3:8: doors[1].size: expected a size like \"64KB\", \"1MB\" or \"512B\", or a number of bytes, found \"1TB\""),
         ("[doors]\nsize = 1",      "h.toml:1:1: doors: expected an array of tables, each headed by `[[…]]`, found a table"),
+        ("rules = 1",              "h.toml:1:9: rules: expected an array of tables, like [{ … }, { … }], found the number 1"),
+        ("rules = [{ kind = \"open\" },\n 1]", "h.toml:2:2: rules[1]: expected a table, found the number 1"),
+        ("rules = [{ kidn = \"open\" }]", "h.toml:1:10: rules[0].kind: is missing: expected \"open\" or \"locked\""),
+        ("\n[[rules]]\nkind = \"open\"\n[[rules]]", "h.toml:4:1: rules[1].kind: is missing: expected \"open\" or \"locked\""),
+        ("rules = [{ kind = \"haunted\", ghost = 1 }]", "h.toml:1:19: rules[0].kind: \"haunted\" is not in this version"),
+        ("rules = [{ kind = \"open\", code = \"s\" }]", "h.toml:1:27: rules[0].code: unknown key"),
+        ("rules = [{ kind = \"open\", who = {} }]", "h.toml:1:33: rules[0].who: names nobody, or two: expected one of `name`, `all`"),
+        ("rules = [{ kind = \"open\", who = { all = 1 } }]", "h.toml:1:41: rules[0].who.all: expected `true` or `false`, found the number 1"),
+        ("mood = \"\"",           "h.toml:1:8: mood: expected a whole number from 0 to 255, found \"\""),
         ("key = 77",               "h.toml:1:7: key: expected a text in quotes, found something else"),
         ("key_file = \"no\"",      "h.toml:1:12: key_file: cannot read \"no\": no such file"),
         ("key_file = \"key.txt\"\nkey = \"k\"", "h.toml:1:12: key_file: `key` is given too: one of them goes"),
@@ -201,7 +276,7 @@ fn a_variable_that_misses_is_told_by_its_name() {
 
 #[test]
 fn a_problem_between_keys_is_told_once_and_only_if_the_keys_are_sound() {
-    let mut document = Document::parse("h.toml", "rooms = 0\n[store]\nsize = 1");
+    let mut document = Document::parse("h.toml", "rooms = 0\n[store]\nsize = 1\n[[doors]]\n[[doors]]\nsize = 4");
     document.read(&mut Home::default(), &mut |_| Ok(String::new()));
     let key = |dotted: &str| KeyPath::from(dotted);
     document.refuse(&[key("rooms")], "already told");
@@ -209,6 +284,11 @@ fn a_problem_between_keys_is_told_once_and_only_if_the_keys_are_sound() {
     document.refuse(&[key("store.size"), key("name")], "is too small for no name");
     document.refuse(&[key("store.colour")], "wants a colour");
     document.refuse(&[key("dark")], "is unset");
+    let door = |at: usize| key("doors").element(at);
+    document.refuse(&[door(1).child("size")], "is too small for a door");
+    document.refuse(&[door(1).child("colour")], "wants a coat of paint");
+    document.refuse(&[door(7)], "is no door");
+    document.refuse_all([(vec![key("tags")], "is wrong".into()), (vec![key("tags")], "and wrong again".into())]);
     let lines: Vec<_> = document.finish().unwrap_err().iter().map(ToString::to_string).collect();
     assert_eq!(
         lines,
@@ -216,14 +296,19 @@ fn a_problem_between_keys_is_told_once_and_only_if_the_keys_are_sound() {
             "h.toml:1:9: rooms: expected 1 to 9, found the number 0",
             "h.toml:2:2: store.colour: wants a colour",
             "h.toml:3:8: store.size: is too small for no name",
+            "h.toml:4:1: doors[7]: is no door",
+            "h.toml:5:1: doors[1].colour: wants a coat of paint",
+            "h.toml:6:8: doors[1].size: is too small for a door",
             "built-in default: dark: is unset",
+            "built-in default: tags: is wrong",
+            "built-in default: tags: and wrong again",
         ]
     );
 }
 
 #[test]
 fn what_is_written_reads_back_as_the_same_but_for_the_secret() {
-    let text = "name = \"q\\\"\"\nkey = \"s\"\ntags = [\"a\"]\ntopics = { 2 = \"t\" }\nlamps.\"a.b\".size = 1\n[[doors]]\nsize = 5";
+    let text = "name = \"q\\\"\"\nkey = \"s\"\ntags = [\"a\"]\ntopics = { 2 = \"t\" }\nlamps.\"a.b\".size = 1\nmood = 3\nrules = [{ kind = \"locked\", code = \"s\", who = { name = \"x\" } }, { kind = \"open\", who.all = false }]\n[[doors]]\nsize = 5";
     let (home, _) = read(text, &[]);
     let written = to_toml(&mut home.clone());
     assert!(written.contains("key = \"***\"\n") && !written.contains("\"s\""), "{written}");
@@ -236,9 +321,38 @@ fn what_is_written_reads_back_as_the_same_but_for_the_secret() {
 fn the_visit_lists_every_key() {
     let mut home = Home { lamps: [("hall".into(), Store::default())].into(), ..Home::default() };
     let listed: Vec<_> = keys(&mut home).iter().map(ToString::to_string).collect();
-    let expected =
-        ["name", "rooms", "glow", "dark", "tags", "topics", "key", "key_file", "store.size", "lamps.hall.size"];
-    assert_eq!(listed, expected);
+    let expected = [
+        "name",
+        "rooms",
+        "glow",
+        "dark",
+        "tags",
+        "topics",
+        "key",
+        "key_file",
+        "rules",
+        "mood",
+        "store.size",
+        "lamps.hall.size",
+    ];
+    let mut sorted = listed.clone();
+    sorted.sort();
+    let mut wanted = expected.to_vec();
+    wanted.sort_unstable();
+    assert_eq!(sorted, wanted);
+}
+
+#[test]
+fn a_document_lists_the_keys_and_tables_of_its_arrays() {
+    let document = Document::parse("h.toml", "tags = [1]\nrules = [{ kind = 1 }, { who = { all = 1 } }]\n[[doors]]");
+    let told = |paths: Vec<KeyPath>| paths.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(told(document.keys()), ["rules[0].kind", "rules[1].who.all", "tags"]);
+    assert_eq!(told(document.tables()), ["", "doors[0]", "rules[0]", "rules[1]", "rules[1].who"]);
+    for (key, there) in [("rules", true), ("tags", true), ("ruls", false)] {
+        assert_eq!(document.contains(&KeyPath::from(key)), there, "{key}");
+    }
+    let second = KeyPath::from("rules").element(1);
+    assert!(document.contains(&second.child("who")) && !document.contains(&second.child("kind")));
 }
 
 /// Pieces of TOML, whole and broken, with keys that exist and keys that do not.
@@ -246,6 +360,10 @@ fn any_text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         Just("[store]\n"),
         Just("[[doors]]\n"),
+        Just("[[rules]]\n"),
+        Just("kind"),
+        Just("\"locked\""),
+        Just("who"),
         Just("[lamps.a]\n"),
         Just("size"),
         Just("topics.1"),

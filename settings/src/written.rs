@@ -29,6 +29,15 @@ impl Block {
         self.tables.push(table);
     }
 
+    /// As the value of one key, on one line.
+    pub(crate) fn inline(&self) -> String {
+        let tables = self.tables.iter().map(|table| (table.path.last_name(), table.inline()));
+        let leafs = self.leafs.iter().map(|(key, toml)| (*key, toml.clone()));
+        let pairs: Vec<_> =
+            leafs.chain(tables).map(|(key, toml)| format!("{} = {toml}", bare_or_quoted(key))).collect();
+        if pairs.is_empty() { "{}".into() } else { format!("{{ {} }}", pairs.join(", ")) }
+    }
+
     fn print(&self, out: &mut String) {
         // A table that holds only tables needs no header of its own.
         if !self.path.is_root() && (!self.leafs.is_empty() || self.tables.is_empty()) {
