@@ -22,7 +22,7 @@ use crate::publication::Publication;
 use crate::slab::Slab;
 use crate::template::Mountpoint;
 use crate::time::{Deadline, Now, earliest};
-use crate::uplink::{ClientRef, Connect, Refusal, Taken, Token, Uplink};
+use crate::uplink::{Admission, Applicant, ClientRef, Connect, Identity, Refusal, Taken, Token, Uplink};
 use crate::upstream::Upstream;
 use client::Client;
 use codec_mqtt::Qos;
@@ -36,7 +36,7 @@ use std::sync::Arc;
 pub struct LinkId(pub u16);
 
 /// Something that a machine is owed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// The answer to a subscribe.
     Subscribed {
@@ -59,6 +59,15 @@ pub enum Notice {
         token: Token,
         /// Its fate.
         outcome: Outcome,
+    },
+    /// The answer to [`Bridge::admit`], if that had to wait.
+    Decided {
+        /// Whose machine.
+        gateway: GatewayId,
+        /// The machine's number for the applicant.
+        applicant: Token,
+        /// Who it is, or why it is not let in.
+        verdict: Result<Identity, Refusal>,
     },
     /// There is room again; for every machine.
     Room,
@@ -126,6 +135,11 @@ impl Bridge {
         }
     }
 
+    /// May it come in, and as whom? `applicant` is the machine's own number: the answer, if it has to wait, names it.
+    pub fn admit(&mut self, _now: Now, _applicant: Token, who: &Applicant<'_>) -> Admission {
+        Admission::Granted(Identity { username: who.username.into(), superuser: false })
+    }
+
     /// Lets a client speak. `handle` is the machine's own number for it: what comes for the client names it.
     ///
     /// # Errors
@@ -143,7 +157,9 @@ impl Bridge {
         match uplink {
             Uplink::Publish { token, what } => self.publish(now, client, token, &what),
             Uplink::Subscribe { token, filter, qos, retained } => self.subscribe(client, token, filter, qos, retained),
+            Uplink::Resubscribe { token, filter, qos } => self.resubscribe(client, token, filter, qos),
             Uplink::Unsubscribe { token, filter } => self.unsubscribe(client, token, filter),
+            Uplink::Online(_) | Uplink::Offline(_) => Taken::Done,
             Uplink::Disconnect => self.disconnect(client),
         }
     }

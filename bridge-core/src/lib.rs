@@ -6,11 +6,13 @@
 //! shards, gateway and broker can run in virtual time.
 #![forbid(unsafe_code)]
 
+pub mod ask;
 pub mod auth;
 pub mod bridge;
 pub mod config;
 pub mod downlink;
 pub mod gate;
+pub mod journal;
 pub mod link;
 pub mod machine;
 pub mod meter;

@@ -1,14 +1,16 @@
 //! The seam between a protocol and everything else.
 
+use crate::ask::{Answer, Ask};
 use crate::bridge::Bridge;
 use crate::downlink::Downlink;
 use crate::gate::Gates;
+use crate::journal::Journal;
 use crate::outbox::Outbox;
 use crate::owners::Owners;
-use crate::peer::{Peer, ShardId};
+use crate::peer::{Peer, Proven, ShardId};
 use crate::rng::Rng;
 use crate::time::{Deadline, Now};
-use crate::uplink::Token;
+use crate::uplink::{Identity, Refusal, Token};
 
 /// One protocol, with all its peers on one shard. No socket, clock or randomness inside.
 ///
@@ -24,6 +26,58 @@ pub trait Machine {
 
     /// Sessions that live here, in whatever state: a gauge.
     fn sessions(&self) -> usize;
+
+    /// What of a datagram is part of its sender's address: who is behind a forwarder. Empty where the address says all.
+    fn lane<'a>(&self, _datagram: &'a [u8]) -> &'a [u8] {
+        &[]
+    }
+
+    /// Answers a question of the admin API, there and then.
+    fn ask(&mut self, cx: &mut Cx<'_>, ask: &Ask<'_>) -> Answer;
+
+    /// Appends what must outlive the process of one session, in a form of the machine's own. (No protocol but those with
+    /// sessions has any.)
+    fn freeze(&self, _now: Now, _client: Token, _into: &mut Vec<u8>) -> Frozen<'_> {
+        Frozen::Gone
+    }
+
+    /// Brings back a session that [`Machine::freeze`] wrote, perhaps long ago, perhaps in an earlier version. The broker
+    /// side may be away.
+    ///
+    /// # Errors
+    /// Why it stays out; nothing has changed then.
+    fn thaw(&mut self, _cx: &mut Cx<'_>, _id: &str, _record: &[u8]) -> Result<(), Unthawed> {
+        Err(Unthawed::Corrupt)
+    }
+}
+
+/// What became of a session that was to be written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Frozen<'a> {
+    /// It is to be kept.
+    Kept {
+        /// Its client id.
+        id: &'a str,
+    },
+    /// It need not outlive the process: what an earlier state left in the store goes.
+    Fleeting {
+        /// Its client id.
+        id: &'a str,
+    },
+    /// There is no such session (any more).
+    Gone,
+}
+
+/// Why a record is not a session again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unthawed {
+    /// Its time was over: it may be removed.
+    Expired,
+    /// It cannot be read: it is kept aside.
+    Corrupt,
+    /// There is no place for it: it stays in the store.
+    NoRoom,
 }
 
 /// What became of an input.
@@ -37,15 +91,36 @@ pub enum Handled {
     Elsewhere(ShardId),
 }
 
-/// What a machine hears. (Streams, and questions of the admin API, join when a gateway needs them.)
+/// What a machine hears. (Streams join when a gateway needs them.)
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
     /// One datagram.
     Datagram {
         /// From whom.
         peer: Peer,
+        /// What is proved about it.
+        proven: Proven<'a>,
         /// As it came.
         bytes: &'a [u8],
+    },
+    /// A peer's association proved a newer address: answers go there.
+    PeerMoved {
+        /// The same association, as it was.
+        from: Peer,
+        /// As it is.
+        to: Peer,
+    },
+    /// A peer's association has ended: it cannot be reached.
+    PeerClosed {
+        /// Which.
+        peer: Peer,
+    },
+    /// The answer to [`Bridge::admit`], if that had to wait.
+    Decided {
+        /// As given there.
+        applicant: Token,
+        /// Who it is, or why it is not let in.
+        verdict: Result<&'a Identity, Refusal>,
     },
     /// Something from the broker side for one client.
     Down {
@@ -63,6 +138,8 @@ pub enum Input<'a> {
         /// There it is.
         reachable: bool,
     },
+    /// The configuration has changed, as far as it may while the node runs: it is to be read anew.
+    Reconfigured,
     /// Let nobody new in; what is owed may still be finished until `until`.
     Drain {
         /// When the process ends at the latest.
@@ -85,4 +162,6 @@ pub struct Cx<'a> {
     pub owners: &'a Owners,
     /// Who may come in.
     pub gates: &'a Gates,
+    /// What is to be written down.
+    pub journal: &'a mut Journal,
 }

@@ -1,11 +1,11 @@
 //! What a machine says to the broker side, and what it is told there and then.
 
-use crate::peer::{GatewayId, ListenerId};
+use crate::peer::{GatewayId, ListenerId, Proven};
 use crate::publication::Publication;
 use crate::slab::Key;
 use crate::topic::{ClientId, TopicFilter};
 use codec_mqtt::Qos;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 
 /// A client as the bridge knows it. Stale once the client has been detached: a late word from it finds nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,7 +15,48 @@ pub struct ClientRef(pub Key);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(pub u64);
 
-/// A client that wants to speak through the bridge.
+/// A client that wants to come in.
+#[derive(Clone, Copy, Debug)]
+pub struct Applicant<'a> {
+    /// The gateway it came to.
+    pub gateway: GatewayId,
+    /// The listener it came through.
+    pub listener: ListenerId,
+    /// Its client id.
+    pub id: ClientId<'a>,
+    /// The user name it gave; empty = none.
+    pub username: &'a str,
+    /// The password it gave; empty = none.
+    pub password: Password<'a>,
+    /// Its address.
+    pub address: Option<SocketAddr>,
+    /// What the transport has proved about it.
+    pub proven: Proven<'a>,
+}
+
+/// A password on its way to whoever judges it: never printed.
+#[derive(Clone, Copy, Default)]
+pub struct Password<'a>(pub &'a [u8]);
+
+impl std::fmt::Debug for Password<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// What became of an [`Applicant`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Admission {
+    /// It may come in, as this.
+    Granted(Identity),
+    /// It may not.
+    Refused(Refusal),
+    /// Somebody is being asked: [`Input::Decided`](crate::machine::Input::Decided) follows.
+    Parked,
+}
+
+/// A client that has been let in, and wants to speak through the bridge.
 #[derive(Clone, Copy, Debug)]
 pub struct Connect<'a> {
     /// The gateway it belongs to: downlinks go to that machine.
@@ -24,13 +65,76 @@ pub struct Connect<'a> {
     pub listener: ListenerId,
     /// Its client id, unique within the gateway (the machine sees to that).
     pub id: ClientId<'a>,
-    /// Its user name, empty when the protocol has none.
-    pub username: &'a str,
-    /// Its address, for `%a`.
-    pub host: Option<IpAddr>,
+    /// Who it is, as [`Bridge::admit`](crate::bridge::Bridge::admit) found.
+    pub identity: &'a Identity,
+    /// Its address, for `%a` and the rules.
+    pub address: Option<SocketAddr>,
     /// A client that never connects (MQTT-SN QoS −1): it uses the first link of the shard, since there is no
     /// session whose order could matter.
     pub connectionless: bool,
+}
+
+/// Who a client is once it has been let in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// Its user name; empty when it has none.
+    pub username: Box<str>,
+    /// The access rules do not hold for it.
+    pub superuser: bool,
+}
+
+/// A client is connected: told to whoever follows the events.
+#[derive(Clone, Copy, Debug)]
+pub struct Online {
+    /// Its address.
+    pub address: SocketAddr,
+    /// Its protocol's version.
+    pub version: &'static str,
+    /// CleanSession, clean start.
+    pub clean: bool,
+    /// Seconds; 0 = none.
+    pub keepalive_s: u32,
+}
+
+/// Why a client is not connected any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Ending {
+    /// It said goodbye.
+    Normal,
+    /// It gave no sign of life in time.
+    KeepAlive,
+    /// It did not wake up in time.
+    Asleep,
+    /// It did not acknowledge what it was sent.
+    Unanswered,
+    /// The same client id, or another client at its address, took its place.
+    TakenOver,
+    /// The admin API told it to go.
+    Kicked,
+    /// The access rules told it to go.
+    NotAuthorised,
+    /// Its association has ended.
+    Closed,
+    /// What it said is no protocol of ours.
+    Protocol,
+}
+
+impl Ending {
+    /// The `reason` of the event.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::KeepAlive => "keepalive_timeout",
+            Self::Asleep => "asleep_timeout",
+            Self::Unanswered => "retries_exhausted",
+            Self::TakenOver => "takenover",
+            Self::Kicked => "kicked",
+            Self::NotAuthorised => "not_authorized",
+            Self::Closed => "closed",
+            Self::Protocol => "protocol_error",
+        }
+    }
 }
 
 /// What a connected client says.
@@ -53,8 +157,18 @@ pub enum Uplink<'a> {
         filter: TopicFilter<'a>,
         /// The most it wants.
         qos: Qos,
-        /// It wants what the broker retained, too. (Never for a subscription that is only being restored.)
+        /// It wants what the broker retained, too.
         retained: bool,
+    },
+    /// A subscription that the client had before this process began, with the QoS that was granted. In force at once as
+    /// far as we are concerned, and asked for when the broker is there; nothing retained comes of it, and no answer.
+    Resubscribe {
+        /// As in `Subscribe`.
+        token: Token,
+        /// As in `Subscribe`.
+        filter: TopicFilter<'a>,
+        /// As it was granted.
+        qos: Qos,
     },
     /// Ends the subscription with this token. Takes effect at once.
     Unsubscribe {
@@ -63,6 +177,10 @@ pub enum Uplink<'a> {
         /// The filter given in `Subscribe`.
         filter: TopicFilter<'a>,
     },
+    /// It is connected, for the first time or again.
+    Online(Online),
+    /// It is not connected any more; it may come back to its subscriptions.
+    Offline(Ending),
     /// The client is gone, and its subscriptions end with it. (Its will, if it is lost, its machine publishes before.)
     /// The reference is stale from here on; messages that it has published still go their way.
     Disconnect,
@@ -99,6 +217,17 @@ pub enum Refusal {
     NoSuchClient,
     /// A limit of ours on what one client or the whole shard may hold.
     Limit,
+    /// Nobody by that name with that password.
+    BadCredentials,
+    /// The access rules forbid it.
+    NotAuthorised {
+        /// The client is to be told to go, too (`acl.deny_action`).
+        disconnect: bool,
+    },
+    /// Who could say whether it may come in cannot, or not in time.
+    AuthUnavailable,
+    /// Too many wait for a decision.
+    Busy,
 }
 
 impl Refusal {
@@ -113,6 +242,10 @@ impl Refusal {
             Self::Broker(_) => "broker",
             Self::NoSuchClient => "no_such_client",
             Self::Limit => "limit",
+            Self::BadCredentials => "bad_credentials",
+            Self::NotAuthorised { .. } => "not_authorised",
+            Self::AuthUnavailable => "auth_unavailable",
+            Self::Busy => "busy",
         }
     }
 }

@@ -191,6 +191,20 @@ impl Upstream {
         Some((key, joined))
     }
 
+    /// Puts `who` back behind `filter`, as it was in an earlier process: nothing is asked before [`Upstream::restore`].
+    /// `None` when full.
+    pub(crate) fn rejoin(&mut self, filter: TopicFilter<'_>, who: Subscriber, qos: Qos) -> Option<Key> {
+        let key = match self.find(filter) {
+            Some(key) => key,
+            None => self.add(filter)?,
+        };
+        let entry = self.filters.get_mut(key)?;
+        entry.qos = entry.qos.max(qos);
+        let member = Member { who, qos, cause: entry.id, seat: NO_SEAT, owed: false, due: false, active: true };
+        entry.members.insert((who.client, who.subscription), member);
+        Some(key)
+    }
+
     pub(crate) fn find(&self, filter: TopicFilter<'_>) -> Option<Key> {
         self.trie
             .values(filter.pattern())

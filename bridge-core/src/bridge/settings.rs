@@ -35,10 +35,10 @@ impl ListenerRules {
     }
 
     pub(super) fn mount(&self, who: &Connect<'_>, node: &str) -> Result<Mountpoint, Refusal> {
-        let host = who.host.map(|ip| ip.to_string()).unwrap_or_default();
+        let host = who.address.map(|address| address.ip().to_string()).unwrap_or_default();
         let values = Values {
             client_id: Some(who.id.as_str()),
-            username: Some(who.username),
+            username: Some(&who.identity.username),
             peerhost: Some(&host),
             endpoint_name: None,
             node: Some(node),

@@ -46,6 +46,24 @@ impl Bridge {
         Taken::Owed
     }
 
+    /// A subscription of an earlier process, before its link has come up.
+    pub(super) fn resubscribe(&mut self, client: ClientRef, token: Token, filter: TopicFilter<'_>, qos: Qos) -> Taken {
+        let Some(who) = self.clients.get_mut(client.0) else { return Taken::Denied(Refusal::NoSuchClient) };
+        let Some(line) = self.lines.get_mut(usize::from(who.link)) else { return Taken::Denied(Refusal::BrokerAway) };
+        if line.restoring.is_some() {
+            return self.subscribe(client, token, filter, qos, false);
+        }
+        let mounted = who.mount.mount_filter(filter.as_str());
+        let Some(filter) = TopicFilter::try_from(&*mounted).ok().filter(|f| f.levels() <= MAX_LEVELS) else {
+            return Taken::Denied(Refusal::BadTopic);
+        };
+        let (gateway, handle) = (who.gateway, who.handle);
+        let subscriber = Subscriber { client, handle, gateway, subscription: token, mount: who.mount_len() };
+        let Some(key) = line.upstream.rejoin(filter, subscriber, qos) else { return Taken::Denied(Refusal::Limit) };
+        who.remember(Place { filter: key, subscription: token });
+        Taken::Done
+    }
+
     pub(super) fn unsubscribe(&mut self, client: ClientRef, token: Token, filter: TopicFilter<'_>) -> Taken {
         let Some(who) = self.clients.get_mut(client.0) else { return Taken::Denied(Refusal::NoSuchClient) };
         let Some(line) = self.lines.get_mut(usize::from(who.link)) else { return Taken::Done };

@@ -55,7 +55,8 @@ fn a_user_name_that_mqtt_cannot_carry_is_refused_only_where_it_matters() {
         let mut world = World::new(1, mountpoint, Options::new());
         let id = ClientId::try_from("lamp").unwrap();
         let (listener, username) = (ListenerId(0), "a\u{FFFE}");
-        let who = Connect { gateway: SN, listener, id, username, host: None, connectionless: false };
+        let identity = Identity { username: username.into(), superuser: false };
+        let who = Connect { gateway: SN, listener, id, identity: &identity, address: None, connectionless: false };
         assert_eq!(world.bridge.connect(Token(1), &who).err(), expected, "{mountpoint}");
     }
 }
@@ -248,7 +249,9 @@ fn who_never_connects_speaks_through_the_first_link() {
     for number in 0..8 {
         let id = format!("device-{number}");
         let id = ClientId::try_from(id.as_str()).unwrap();
-        let who = Connect { gateway: SN, listener: ListenerId(0), id, username: "", host: None, connectionless: true };
+        let identity = Identity::default();
+        let (listener, identity) = (ListenerId(0), &identity);
+        let who = Connect { gateway: SN, listener, id, identity, address: None, connectionless: true };
         let client = world.bridge.connect(Token(number), &who).unwrap();
         let what = message("a", "x", Qos::AtMostOnce);
         assert_eq!(world.up(client, Uplink::Publish { token: None, what }), Taken::Done);

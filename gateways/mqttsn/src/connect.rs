@@ -14,7 +14,7 @@ use bridge_core::owners::Owner;
 use bridge_core::peer::Peer;
 use bridge_core::slab::Key;
 use bridge_core::topic::ClientId;
-use bridge_core::uplink::{ClientRef, Connect, Taken, Token, Uplink};
+use bridge_core::uplink::{ClientRef, Connect, Identity, Taken, Token, Uplink};
 use codec_mqttsn as sn;
 use codec_mqttsn::{Message, ReturnCode};
 
@@ -209,8 +209,8 @@ impl Mqttsn {
                 gateway: self.base.gateway,
                 listener: peer.listener,
                 id,
-                username: "",
-                host: Some(peer.addr.ip()),
+                identity: &Identity::default(),
+                address: Some(peer.addr),
                 connectionless: false,
             };
             match cx.bridge.connect(Token(key.to_bits()), &who) {

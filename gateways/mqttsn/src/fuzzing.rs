@@ -7,11 +7,12 @@ use bridge_core::Qos;
 use bridge_core::bridge::{Bridge, BridgeSettings, LinkId};
 use bridge_core::downlink::{Delivery, Downlink, Outcome};
 use bridge_core::gate::{Gate, Gates};
+use bridge_core::journal::Journal;
 use bridge_core::link::{LinkSettings, Password, QueueLimits, VersionChoice};
 use bridge_core::machine::{Cx, Input, Machine};
 use bridge_core::outbox::Outbox;
 use bridge_core::owners::{Directory, Owners};
-use bridge_core::peer::{GatewayId, ListenerId, Peer, ShardId};
+use bridge_core::peer::{GatewayId, ListenerId, Peer, Proven, ShardId};
 use bridge_core::publication::{Publication, Shared};
 use bridge_core::rng::Rng;
 use bridge_core::slab::Key;
@@ -54,6 +55,7 @@ struct Bench {
     out: Outbox,
     owners: Owners,
     gates: Gates,
+    journal: Journal,
     rng: Rng,
     now_ms: u64,
     last_timer: Deadline,
@@ -77,6 +79,7 @@ impl Bench {
             out: Outbox::default(),
             owners: Owners::new(Arc::new(Directory::default()), ShardId(0)),
             gates: Gates::new(vec![Gate::new(MAX_SESSIONS, 0)]),
+            journal: Journal::new(true),
             rng: Rng::seeded(7),
             now_ms: 0,
             last_timer: Deadline(0),
@@ -104,7 +107,7 @@ impl Bench {
                 let (length, tail) =
                     rest.split_first().map_or((0, rest), |(&length, tail)| (usize::from(length), tail));
                 let (bytes, tail) = tail.split_at_checked(length).unwrap_or((tail, &[]));
-                self.handle(Input::Datagram { peer: peer(argument), bytes });
+                self.handle(Input::Datagram { peer: peer(argument), proven: Proven::default(), bytes });
                 return tail;
             }
             4 => self.message(argument),
@@ -154,6 +157,7 @@ impl Bench {
             bridge: &mut self.bridge,
             owners: &self.owners,
             gates: &self.gates,
+            journal: &mut self.journal,
         };
         let _here = self.machine.handle(&mut cx, input);
         for (_, bytes) in self.out.iter() {
@@ -197,7 +201,7 @@ impl Bench {
 
 fn peer(argument: u8) -> Peer {
     let addr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1000 + u16::from(argument & 7));
-    Peer { listener: ListenerId(0), addr, local: None }
+    Peer::plain(ListenerId(0), addr, None)
 }
 
 fn bridge() -> BridgeSettings {

@@ -8,15 +8,16 @@ use crate::session::{Next, State};
 use crate::sessions::Sessions;
 use crate::will::Told;
 use bridge_core::Qos;
+use bridge_core::ask::{Answer, Ask};
 use bridge_core::downlink::Downlink;
-use bridge_core::machine::{Cx, Handled, Input, Machine};
+use bridge_core::machine::{Cx, Frozen, Handled, Input, Machine, Unthawed};
 use bridge_core::meter::Meter;
 use bridge_core::peer::{GatewayId, ListenerId, Peer};
 use bridge_core::publication::Publication;
 use bridge_core::slab::Key;
-use bridge_core::time::Deadline;
+use bridge_core::time::{Deadline, Now};
 use bridge_core::topic::{ClientId, TopicName};
-use bridge_core::uplink::{ClientRef, Connect, Taken, Token, Uplink};
+use bridge_core::uplink::{ClientRef, Connect, Identity, Taken, Token, Uplink};
 use codec_mqttsn as sn;
 use codec_mqttsn::{Message, Topic};
 use std::sync::Arc;
@@ -260,7 +261,8 @@ impl Mqttsn {
 /// The client that publishes at QoS −1 for a listener.
 fn connectionless(cx: &mut Cx<'_>, gateway: GatewayId, listener: ListenerId) -> Option<ClientRef> {
     let id = ClientId::try_from(CONNECTIONLESS_ID).ok()?;
-    let who = Connect { gateway, listener, id, username: "", host: None, connectionless: true };
+    let identity = &Identity::default();
+    let who = Connect { gateway, listener, id, identity, address: None, connectionless: true };
     cx.bridge.connect(CONNECTIONLESS, &who).ok()
 }
 
@@ -269,12 +271,13 @@ impl Machine for Mqttsn {
         self.latest_ms = self.latest_ms.max(cx.now.mono_ms);
         cx.now.mono_ms = self.latest_ms;
         match input {
-            Input::Datagram { peer, bytes } => return self.on_datagram(cx, peer, bytes),
+            Input::Datagram { peer, bytes, .. } => return self.on_datagram(cx, peer, bytes),
             Input::Down { client, down } => self.on_down(cx, client, down),
             Input::Timer => self.on_timer(cx),
             Input::Drain { .. } => self.draining = true,
             // Devices try again by themselves; what may be asked just now the bridge knows.
             Input::Room | Input::Broker { .. } => {}
+            Input::PeerMoved { .. } | Input::PeerClosed { .. } | Input::Decided { .. } | Input::Reconfigured => {}
         }
         Handled::Here
     }
@@ -285,5 +288,21 @@ impl Machine for Mqttsn {
 
     fn sessions(&self) -> usize {
         self.sessions.len()
+    }
+
+    fn lane<'a>(&self, datagram: &'a [u8]) -> &'a [u8] {
+        sn::decode(datagram).ok().and_then(|frame| frame.via).map_or(&[], |via| via.node_id)
+    }
+
+    fn ask(&mut self, _cx: &mut Cx<'_>, _ask: &Ask<'_>) -> Answer {
+        Answer::NoSuchClient
+    }
+
+    fn freeze(&self, _now: Now, _client: Token, _into: &mut Vec<u8>) -> Frozen<'_> {
+        Frozen::Gone
+    }
+
+    fn thaw(&mut self, _cx: &mut Cx<'_>, _id: &str, _record: &[u8]) -> Result<(), Unthawed> {
+        Err(Unthawed::NoRoom)
     }
 }

@@ -236,9 +236,13 @@ fn place(
 /// What a device is told when the bridge or the broker would not.
 pub(crate) const fn code(why: Refusal) -> ReturnCode {
     match why {
-        Refusal::BrokerAway | Refusal::Limit => ReturnCode::Congestion,
-        Refusal::BadIdentity | Refusal::BadTopic | Refusal::TooLarge | Refusal::Broker(_) | Refusal::NoSuchClient => {
-            ReturnCode::NotSupported
-        }
+        Refusal::BrokerAway | Refusal::Limit | Refusal::Busy | Refusal::AuthUnavailable => ReturnCode::Congestion,
+        Refusal::BadIdentity
+        | Refusal::BadTopic
+        | Refusal::TooLarge
+        | Refusal::Broker(_)
+        | Refusal::NoSuchClient
+        | Refusal::BadCredentials
+        | Refusal::NotAuthorised { .. } => ReturnCode::NotSupported,
     }
 }

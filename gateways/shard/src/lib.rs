@@ -13,4 +13,4 @@ mod shard;
 mod tests;
 
 pub use routes::Forward;
-pub use shard::{Shard, ShardSettings};
+pub use shard::{Record, Shard, ShardSettings};

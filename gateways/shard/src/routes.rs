@@ -1,10 +1,10 @@
 //! Addresses whose packets belong to another shard: one hop from the second packet on.
 
-use bridge_core::peer::{ListenerId, Peer, ShardId};
+use bridge_core::peer::{Peer, Place, Proven, ShardId};
 use foldhash::quality::FixedState;
-use hashbrown::HashMap;
+use hashbrown::{Equivalent, HashMap};
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::hash::{Hash, Hasher};
 
 /// A datagram for a client that lives on another shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,20 +17,59 @@ pub struct Forward {
     pub owner: Option<ShardId>,
     /// From whom it came.
     pub peer: Peer,
+    /// What is proved about it.
+    pub identity: Option<Box<str>>,
     /// As it came.
     pub bytes: Box<[u8]>,
     /// How many shards have seen it.
     pub hops: u8,
 }
 
-/// (listener, address) → shard. A stale entry does no harm: the other shard answers a stranger as this one would, and
-/// sends back what belongs to a third, so that the entry is put right. So entries live until there are too many, the
-/// oldest going first.
+impl Forward {
+    pub(crate) fn proven(&self) -> Proven<'_> {
+        Proven { identity: self.identity.as_deref() }
+    }
+}
+
+/// An address: where a datagram came from, and what of it says who is behind a forwarder there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Origin {
+    place: Place,
+    lane: Box<[u8]>,
+}
+
+/// The same, borrowed.
+struct OriginRef<'a> {
+    place: Place,
+    lane: &'a [u8],
+}
+
+impl Hash for Origin {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        OriginRef { place: self.place, lane: &self.lane }.hash(state);
+    }
+}
+
+impl Hash for OriginRef<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.place.hash(state);
+        self.lane.hash(state);
+    }
+}
+
+impl Equivalent<Origin> for OriginRef<'_> {
+    fn equivalent(&self, key: &Origin) -> bool {
+        self.place == key.place && *self.lane == *key.lane
+    }
+}
+
+/// Address → shard. A stale entry does no harm: the other shard answers a stranger as this one would, and sends back what
+/// belongs to a third, so that the entry is put right. So entries live until there are too many, the oldest going first.
 #[derive(Debug)]
 pub(crate) struct Routes {
     limit: usize,
-    map: HashMap<(ListenerId, SocketAddr), ShardId, FixedState>,
-    order: VecDeque<(ListenerId, SocketAddr)>,
+    map: HashMap<Origin, ShardId, FixedState>,
+    order: VecDeque<Origin>,
 }
 
 impl Routes {
@@ -38,27 +77,30 @@ impl Routes {
         Self { limit, map: HashMap::with_hasher(FixedState::with_seed(seed)), order: VecDeque::new() }
     }
 
+    /// Most shards have none most of the time: nothing need be looked at then.
     #[inline]
-    pub(crate) fn find(&self, peer: &Peer) -> Option<ShardId> {
-        // Most shards have none most of the time: no hashing then.
-        if self.map.is_empty() {
-            return None;
-        }
-        self.map.get(&(peer.listener, peer.addr)).copied()
+    pub(crate) fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
+    pub(crate) fn find(&self, peer: &Peer, lane: &[u8]) -> Option<ShardId> {
+        self.map.get(&OriginRef { place: peer.place(), lane }).copied()
     }
 
     /// Remembers a route; true when an older one had to go for it.
-    pub(crate) fn learn(&mut self, peer: &Peer, to: ShardId) -> bool {
-        let place = (peer.listener, peer.addr);
-        if self.map.insert(place, to).is_some() {
+    pub(crate) fn learn(&mut self, peer: &Peer, lane: &[u8], to: ShardId) -> bool {
+        if let Some(known) = self.map.get_mut(&OriginRef { place: peer.place(), lane }) {
+            *known = to;
             return false;
         }
-        self.order.push_back(place);
+        let origin = Origin { place: peer.place(), lane: lane.into() };
+        self.map.insert(origin.clone(), to);
+        self.order.push_back(origin);
         if self.order.len() <= self.limit {
             return false;
         }
         let oldest = self.order.pop_front();
-        oldest.is_some_and(|place| self.map.remove(&place).is_some())
+        oldest.is_some_and(|origin| self.map.remove(&origin).is_some())
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -69,19 +111,30 @@ impl Routes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bridge_core::peer::ListenerId;
+    use std::net::SocketAddr;
 
     fn peer(port: u16) -> Peer {
-        Peer { listener: ListenerId(0), addr: SocketAddr::from(([127, 0, 0, 1], port)), local: None }
+        Peer::plain(ListenerId(0), SocketAddr::from(([127, 0, 0, 1], port)), None)
     }
 
     #[test]
     fn the_oldest_route_goes_when_there_are_too_many() {
         let mut routes = Routes::new(2, 1);
-        assert!(!routes.learn(&peer(1), ShardId(1)));
-        assert!(!routes.learn(&peer(2), ShardId(1)));
-        assert!(!routes.learn(&peer(1), ShardId(2)), "the same place again");
-        assert!(routes.learn(&peer(3), ShardId(1)));
-        assert_eq!((routes.find(&peer(1)), routes.find(&peer(2))), (None, Some(ShardId(1))));
+        assert!(!routes.learn(&peer(1), &[], ShardId(1)));
+        assert!(!routes.learn(&peer(2), &[], ShardId(1)));
+        assert!(!routes.learn(&peer(1), &[], ShardId(2)), "the same place again");
+        assert!(routes.learn(&peer(3), &[], ShardId(1)));
+        assert_eq!((routes.find(&peer(1), &[]), routes.find(&peer(2), &[])), (None, Some(ShardId(1))));
         assert_eq!(routes.len(), 2);
+    }
+
+    #[test]
+    fn those_behind_one_forwarder_have_routes_of_their_own() {
+        let mut routes = Routes::new(10, 1);
+        routes.learn(&peer(1), b"a", ShardId(1));
+        routes.learn(&peer(1), b"b", ShardId(2));
+        let found = [b"a".as_slice(), b"b", b"c", b""].map(|lane| routes.find(&peer(1), lane));
+        assert_eq!(found, [Some(ShardId(1)), Some(ShardId(2)), None, None]);
     }
 }

@@ -1,14 +1,16 @@
 use crate::counts::ShardCount;
 use crate::routes::{Forward, Routes};
+use bridge_core::ask::{Answer, Ask};
 use bridge_core::bridge::{Bridge, BridgeSettings, LinkId, Notice};
 use bridge_core::downlink::{Delivery, Downlink};
 use bridge_core::gate::Gates;
+use bridge_core::journal::Journal;
 use bridge_core::link::Link;
-use bridge_core::machine::{Cx, Handled, Input, Machine};
+use bridge_core::machine::{Cx, Frozen, Handled, Input, Machine, Unthawed};
 use bridge_core::meter::{Counts, Meter};
 use bridge_core::outbox::Outbox;
 use bridge_core::owners::{Directory, Owners};
-use bridge_core::peer::{GatewayId, Peer, ShardId};
+use bridge_core::peer::{GatewayId, Peer, Proven, ShardId};
 use bridge_core::rng::Rng;
 use bridge_core::time::{Deadline, Now, earliest};
 use std::sync::Arc;
@@ -32,8 +34,21 @@ pub struct ShardSettings {
     pub directory: Arc<Directory>,
     /// Addresses remembered for other shards, at most.
     pub max_routes: usize,
+    /// There is a store that outlives the process: what changes is to be written down.
+    pub durable: bool,
     /// For chance and for hashing.
     pub seed: u64,
+}
+
+/// One session as the store keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Its gateway.
+    pub gateway: GatewayId,
+    /// Its client id.
+    pub id: Box<str>,
+    /// The session, in a form of its machine's own; `None` = there is nothing to keep of it.
+    pub session: Option<Box<[u8]>>,
 }
 
 /// See the [crate](crate).
@@ -55,6 +70,7 @@ struct Around {
     rng: Rng,
     owners: Owners,
     gates: Gates,
+    journal: Journal,
 }
 
 impl Around {
@@ -66,6 +82,7 @@ impl Around {
             bridge: &mut self.bridge,
             owners: &self.owners,
             gates: &self.gates,
+            journal: &mut self.journal,
         }
     }
 }
@@ -80,13 +97,14 @@ impl Shard {
     /// A shard with these machines, in the order of the gateways' numbers.
     #[must_use]
     pub fn new(settings: ShardSettings, machines: Vec<Box<dyn Machine + Send>>) -> Self {
-        let ShardSettings { id, bridge, listeners, gates, directory, max_routes, seed } = settings;
+        let ShardSettings { id, bridge, listeners, gates, directory, max_routes, durable, seed } = settings;
         let around = Around {
             bridge: Bridge::new(bridge),
             outbox: Outbox::default(),
             rng: Rng::seeded(seed),
             owners: Owners::new(directory, id),
             gates,
+            journal: Journal::new(durable),
         };
         Self {
             id,
@@ -106,53 +124,62 @@ impl Shard {
         self.id
     }
 
-    /// One datagram from a socket of this shard.
+    /// One datagram from a socket of this shard. `proven`: by the association that it came through.
     #[inline]
-    pub fn datagram(&mut self, now: Now, peer: Peer, bytes: &[u8]) {
-        match self.routes.find(&peer).filter(|to| *to != self.id) {
-            None => self.take(now, peer, bytes, self.id, 0),
-            Some(to) => self.forward(Forward { to, entry: self.id, owner: None, peer, bytes: bytes.into(), hops: 1 }),
+    pub fn datagram(&mut self, now: Now, peer: Peer, proven: Proven<'_>, bytes: &[u8]) {
+        let route = if self.routes.is_empty() { None } else { self.routes.find(&peer, self.lane(&peer, bytes)) };
+        let packet = Packet { peer, proven, bytes, entry: self.id, hops: 0 };
+        match route.filter(|to| *to != self.id) {
+            None => self.take(now, &packet),
+            Some(to) => self.forward(packet.onward(to, None)),
         }
     }
 
     /// One datagram from another shard, or one of our own that came back: its route was stale.
     pub fn forwarded(&mut self, now: Now, forward: &Forward) {
+        let Forward { peer, entry, hops, .. } = *forward;
+        let packet = Packet { peer, proven: forward.proven(), bytes: &forward.bytes, entry, hops };
         match forward.owner {
-            Some(owner) if owner != self.id => self.send_on(owner, forward.peer, &forward.bytes, forward.hops),
+            Some(owner) if owner != self.id => self.send_on(owner, &packet),
             Some(_) => {
-                self.learn(&forward.peer, self.id);
-                self.take(now, forward.peer, &forward.bytes, forward.entry, forward.hops);
+                self.learn(&packet, self.id);
+                self.take(now, &packet);
             }
-            None => self.take(now, forward.peer, &forward.bytes, forward.entry, forward.hops),
+            None => self.take(now, &packet),
         }
     }
 
-    fn take(&mut self, now: Now, peer: Peer, bytes: &[u8], entry: ShardId, hops: u8) {
+    fn take(&mut self, now: Now, packet: &Packet<'_>) {
         let now = self.advance(now);
+        let Packet { peer, proven, bytes, entry, .. } = *packet;
         let Some(gateway) = self.listeners.get(usize::from(peer.listener.0)) else { return };
         let Some(machine) = self.machines.get_mut(usize::from(gateway.0)) else { return };
-        match machine.handle(&mut self.around.cx(now), Input::Datagram { peer, bytes }) {
+        match machine.handle(&mut self.around.cx(now), Input::Datagram { peer, proven, bytes }) {
             Handled::Here => {}
-            Handled::Elsewhere(to) if entry == self.id => self.send_on(to, peer, bytes, hops),
+            Handled::Elsewhere(to) if entry == self.id => self.send_on(to, packet),
             // Only the shard that the address writes to keeps its route: there it is put right.
-            Handled::Elsewhere(to) => {
-                let (bytes, hops) = (bytes.into(), hops.saturating_add(1));
-                self.forward(Forward { to: entry, entry, owner: Some(to), peer, bytes, hops });
-            }
+            Handled::Elsewhere(to) => self.forward(packet.onward(entry, Some(to))),
         }
     }
 
     /// This datagram of an address that writes to this shard, and all that follow, go to `owner`.
-    fn send_on(&mut self, owner: ShardId, peer: Peer, bytes: &[u8], hops: u8) {
-        self.learn(&peer, owner);
-        let (bytes, hops) = (bytes.into(), hops.saturating_add(1));
-        self.forward(Forward { to: owner, entry: self.id, owner: None, peer, bytes, hops });
+    fn send_on(&mut self, owner: ShardId, packet: &Packet<'_>) {
+        self.learn(packet, owner);
+        self.forward(Packet { entry: self.id, ..*packet }.onward(owner, None));
     }
 
-    fn learn(&mut self, peer: &Peer, to: ShardId) {
-        if self.routes.learn(peer, to) {
+    fn learn(&mut self, packet: &Packet<'_>, to: ShardId) {
+        let lane = self.lane(&packet.peer, packet.bytes);
+        if self.routes.learn(&packet.peer, lane, to) {
             self.counts.up(ShardCount::RoutesDropped);
         }
+    }
+
+    /// What of the datagram is part of its sender's address.
+    fn lane<'a>(&self, peer: &Peer, bytes: &'a [u8]) -> &'a [u8] {
+        let gateway = self.listeners.get(usize::from(peer.listener.0));
+        let machine = gateway.and_then(|gateway| self.machines.get(usize::from(gateway.0)));
+        machine.map_or(&[], |machine| machine.lane(bytes))
     }
 
     fn forward(&mut self, forward: Forward) {
@@ -242,6 +269,11 @@ impl Shard {
             Notice::Settled { gateway, client, token, outcome } => {
                 (gateway, Input::Down { client, down: Downlink::Settled { token, outcome } })
             }
+            Notice::Decided { gateway, applicant, verdict } => {
+                let verdict = verdict.as_ref().map_err(|why| *why);
+                let input = Input::Decided { applicant, verdict };
+                return tell(&mut self.machines, &mut self.around, now, gateway, input);
+            }
             Notice::Room => return self.tell_all(now, Input::Room),
             Notice::Broker { reachable } => return self.tell_all(now, Input::Broker { reachable }),
         };
@@ -252,6 +284,53 @@ impl Shard {
         for machine in &mut self.machines {
             hear(&mut **machine, &mut self.around, now, input);
         }
+    }
+
+    /// A question of the admin API. [`Shard::finish`] must follow.
+    pub fn ask(&mut self, now: Now, gateway: GatewayId, ask: &Ask<'_>) -> Answer {
+        let now = self.advance(now);
+        match self.machines.get_mut(usize::from(gateway.0)) {
+            Some(machine) => machine.ask(&mut self.around.cx(now), ask),
+            None => Answer::NoSuchClient,
+        }
+    }
+
+    /// The configuration has changed: the machines read it anew.
+    pub fn reconfigure(&mut self, now: Now) {
+        let now = self.advance(now);
+        self.tell_all(now, Input::Reconfigured);
+    }
+
+    /// Brings back a session of an earlier process. Before the links come up, so that what the broker has kept for it is
+    /// not missed.
+    ///
+    /// # Errors
+    /// Why it stays out.
+    pub fn thaw(&mut self, now: Now, gateway: GatewayId, id: &str, session: &[u8]) -> Result<(), Unthawed> {
+        let now = self.advance(now);
+        let machine = self.machines.get_mut(usize::from(gateway.0)).ok_or(Unthawed::NoRoom)?;
+        machine.thaw(&mut self.around.cx(now), id, session)
+    }
+
+    /// What has changed since it was asked last, for the store: in this order.
+    pub fn take_records(&mut self, now: Now) -> Vec<Record> {
+        let journal = &mut self.around.journal;
+        if journal.is_empty() {
+            return Vec::new();
+        }
+        let now = Now { mono_ms: self.last.mono_ms.max(now.mono_ms), ..now };
+        let gone = journal.take_gone().into_iter().map(|(gateway, id)| Record { gateway, id, session: None });
+        let mut records: Vec<Record> = gone.collect();
+        for (gateway, client) in self.around.journal.take_changed() {
+            let Some(machine) = self.machines.get(usize::from(gateway.0)) else { continue };
+            let mut session = Vec::new();
+            match machine.freeze(now, client, &mut session) {
+                Frozen::Kept { id } => records.push(Record { gateway, id: id.into(), session: Some(session.into()) }),
+                Frozen::Fleeting { id } => records.push(Record { gateway, id: id.into(), session: None }),
+                Frozen::Gone => {}
+            }
+        }
+        records
     }
 
     /// Lets nobody new in, and flushes what is owed until `until`.
@@ -309,6 +388,32 @@ impl Shard {
             self.last = now;
         }
         self.last
+    }
+}
+
+/// A datagram on its way through this shard.
+#[derive(Clone, Copy)]
+struct Packet<'a> {
+    peer: Peer,
+    proven: Proven<'a>,
+    bytes: &'a [u8],
+    /// The shard that its address writes to.
+    entry: ShardId,
+    hops: u8,
+}
+
+impl Packet<'_> {
+    /// To be carried to the shard `to`. `owner`: on the way back, where the client lives instead.
+    fn onward(&self, to: ShardId, owner: Option<ShardId>) -> Forward {
+        Forward {
+            to,
+            entry: self.entry,
+            owner,
+            peer: self.peer,
+            identity: self.proven.identity.map(Into::into),
+            bytes: self.bytes.into(),
+            hops: self.hops.saturating_add(1),
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 use super::*;
+use bridge_core::ask::{Answer, Ask};
 use bridge_core::bridge::BridgeSettings;
 use bridge_core::gate::Gates;
 use bridge_core::machine::{Cx, Handled, Input, Machine};
 use bridge_core::owners::{Directory, Owner};
-use bridge_core::peer::{GatewayId, ListenerId, Peer, ShardId};
+use bridge_core::peer::{GatewayId, ListenerId, Peer, Proven, ShardId};
 use bridge_core::time::{Deadline, Now};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ struct Echo;
 
 impl Machine for Echo {
     fn handle(&mut self, cx: &mut Cx<'_>, input: Input<'_>) -> Handled {
-        let Input::Datagram { peer, bytes } = input else { return Handled::Here };
+        let Input::Datagram { peer, bytes, .. } = input else { return Handled::Here };
         let name = std::str::from_utf8(bytes.get(1..).unwrap_or_default()).unwrap();
         if bytes.starts_with(b"+")
             && let Owner::Elsewhere(shard) = cx.owners.claim(GatewayId(0), name)
@@ -36,6 +37,10 @@ impl Machine for Echo {
     fn sessions(&self) -> usize {
         0
     }
+
+    fn ask(&mut self, _cx: &mut Cx<'_>, _ask: &Ask<'_>) -> Answer {
+        Answer::NoSuchClient
+    }
 }
 
 fn shards(count: u8) -> Vec<Shard> {
@@ -50,6 +55,7 @@ fn shards(count: u8) -> Vec<Shard> {
             gates: Gates::default(),
             directory: Arc::clone(&directory),
             max_routes: 8,
+            durable: false,
             seed: 1,
         };
         Shard::new(settings, vec![Box::new(Echo)])
@@ -58,7 +64,7 @@ fn shards(count: u8) -> Vec<Shard> {
 }
 
 fn peer(port: u16) -> Peer {
-    Peer { listener: ListenerId(0), addr: SocketAddr::from(([127, 0, 0, 1], port)), local: None }
+    Peer::plain(ListenerId(0), SocketAddr::from(([127, 0, 0, 1], port)), None)
 }
 
 fn said(shard: &mut Shard) -> Vec<Vec<u8>> {
@@ -80,31 +86,31 @@ fn carry(shards: &mut [Shard]) -> usize {
 #[test]
 fn a_client_that_lives_elsewhere_is_served_there_and_so_is_its_address_from_then_on() {
     let mut all = shards(2);
-    all[0].datagram(START, peer(1), b"+lamp");
+    all[0].datagram(START, peer(1), Proven::default(), b"+lamp");
     assert_eq!(said(&mut all[0]), [b"+lamp"]);
-    all[1].datagram(START, peer(2), b"+lamp");
+    all[1].datagram(START, peer(2), Proven::default(), b"+lamp");
     assert_eq!((carry(&mut all), said(&mut all[1]).len()), (1, 0));
     assert_eq!(said(&mut all[0]), [b"+lamp"], "the owner answers");
-    all[1].datagram(START, peer(2), b"hello");
+    all[1].datagram(START, peer(2), Proven::default(), b"hello");
     assert_eq!(carry(&mut all), 1, "whatever it says goes the same way");
     assert_eq!(said(&mut all[0]), [b"hello"]);
-    all[1].datagram(START, peer(3), b"hello");
+    all[1].datagram(START, peer(3), Proven::default(), b"hello");
     assert_eq!((carry(&mut all), said(&mut all[1])), (0, vec![b"hello".to_vec()]), "another address does not");
 }
 
 #[test]
 fn a_stale_route_leads_on_to_the_new_owner() {
     let mut all = shards(3);
-    all[0].datagram(START, peer(1), b"+lamp");
-    all[1].datagram(START, peer(2), b"+lamp");
+    all[0].datagram(START, peer(1), Proven::default(), b"+lamp");
+    all[1].datagram(START, peer(2), Proven::default(), b"+lamp");
     carry(&mut all);
-    all[0].datagram(START, peer(1), b"-lamp");
-    all[2].datagram(START, peer(3), b"+lamp");
+    all[0].datagram(START, peer(1), Proven::default(), b"-lamp");
+    all[2].datagram(START, peer(3), Proven::default(), b"+lamp");
     all.iter_mut().for_each(|shard| shard.outbox().clear());
-    all[1].datagram(START, peer(2), b"+lamp");
+    all[1].datagram(START, peer(2), Proven::default(), b"+lamp");
     carry(&mut all);
     assert_eq!(said(&mut all[2]), [b"+lamp"]);
-    all[1].datagram(START, peer(2), b"hello");
+    all[1].datagram(START, peer(2), Proven::default(), b"hello");
     carry(&mut all);
     assert_eq!(said(&mut all[2]), [b"hello"], "what follows goes there too");
 }
@@ -112,13 +118,13 @@ fn a_stale_route_leads_on_to_the_new_owner() {
 #[test]
 fn an_address_that_is_a_client_of_this_shard_again_is_served_here() {
     let mut all = shards(2);
-    all[0].datagram(START, peer(1), b"+lamp");
-    all[1].datagram(START, peer(2), b"+door");
-    all[1].datagram(START, peer(2), b"+lamp");
+    all[0].datagram(START, peer(1), Proven::default(), b"+lamp");
+    all[1].datagram(START, peer(2), Proven::default(), b"+door");
+    all[1].datagram(START, peer(2), Proven::default(), b"+lamp");
     carry(&mut all);
     all.iter_mut().for_each(|shard| shard.outbox().clear());
     for word in ["+door", "hello"] {
-        all[1].datagram(START, peer(2), word.as_bytes());
+        all[1].datagram(START, peer(2), Proven::default(), word.as_bytes());
         carry(&mut all);
         assert_eq!((said(&mut all[1]), said(&mut all[0]).len()), (vec![word.as_bytes().to_vec()], 0), "{word}");
     }
@@ -127,9 +133,16 @@ fn an_address_that_is_a_client_of_this_shard_again_is_served_here() {
 #[test]
 fn a_datagram_does_not_go_round_for_ever() {
     let mut all = shards(3);
-    all[0].datagram(START, peer(1), b"+lamp");
-    let forward =
-        Forward { to: ShardId(1), entry: ShardId(2), owner: None, peer: peer(2), bytes: b"+lamp"[..].into(), hops: 3 };
+    all[0].datagram(START, peer(1), Proven::default(), b"+lamp");
+    let forward = Forward {
+        to: ShardId(1),
+        entry: ShardId(2),
+        owner: None,
+        peer: peer(2),
+        identity: None,
+        bytes: b"+lamp"[..].into(),
+        hops: 3,
+    };
     all[1].forwarded(START, &forward);
     assert_eq!((carry(&mut all), said(&mut all[0]).len()), (0, 1), "nothing was passed on for the fourth time");
 }
@@ -137,7 +150,7 @@ fn a_datagram_does_not_go_round_for_ever() {
 #[test]
 fn time_does_not_go_back() {
     let mut all = shards(1);
-    all[0].datagram(Now { mono_ms: 50, wall_ms: 1 }, peer(1), b"a");
+    all[0].datagram(Now { mono_ms: 50, wall_ms: 1 }, peer(1), Proven::default(), b"a");
     all[0].timer(START);
     all[0].finish(START);
     assert_eq!(all[0].next_deadline(), None);

@@ -5,7 +5,7 @@ use bridge_core::bridge::{BridgeSettings, LinkId, ListenerRules};
 use bridge_core::gate::{Gate, Gates};
 use bridge_core::link::{LinkSettings, Password, QueueLimits, VersionChoice, Wish};
 use bridge_core::owners::Directory;
-use bridge_core::peer::{GatewayId, ListenerId, Peer, ShardId};
+use bridge_core::peer::{GatewayId, ListenerId, Peer, Proven, ShardId};
 use bridge_core::template::{Literals, Template};
 use bridge_core::time::Now;
 use codec_mqtt::{Connack, Packet, Properties, ReasonCode, Version};
@@ -47,6 +47,7 @@ fn online() -> Shard {
         gates: Gates::new(vec![Gate::new(0, 0)]),
         directory: Arc::new(Directory::default()),
         max_routes: 16,
+        durable: false,
         seed: 1,
     };
     let machine = Mqttsn::new(GatewayId(0), MqttsnConfig::default(), vec![ListenerId(0)], 1);
@@ -76,7 +77,7 @@ fn carry(shard: &mut Shard) -> usize {
 }
 
 fn peer(client: u16) -> Peer {
-    Peer { listener: ListenerId(0), addr: ([127, 0, 0, 1], client).into(), local: None }
+    Peer::plain(ListenerId(0), ([127, 0, 0, 1], client).into(), None)
 }
 
 fn bytes(message: &Message<'_>) -> Vec<u8> {
@@ -88,10 +89,10 @@ fn bytes(message: &Message<'_>) -> Vec<u8> {
 fn connect(shard: &mut Shard, client: u16) {
     let id = format!("sensor-{client}");
     let hello = Connect { will: false, clean_session: true, protocol_id: 1, duration: 60, client_id: &id };
-    shard.datagram(NOW, peer(client), &bytes(&Message::Connect(hello)));
+    shard.datagram(NOW, peer(client), Proven::default(), &bytes(&Message::Connect(hello)));
     let name = format!("sensors/{client}/temperature");
     let register = Register { topic_id: TopicId(0), msg_id: MsgId(1), topic_name: &name };
-    shard.datagram(NOW, peer(client), &bytes(&Message::Register(register)));
+    shard.datagram(NOW, peer(client), Proven::default(), &bytes(&Message::Register(register)));
     carry(shard);
 }
 
@@ -118,7 +119,7 @@ fn a_publication_of_qos_0_allocates_nothing_on_its_way_to_the_broker() {
         for round in 0..rounds {
             for n in 0..BATCH {
                 let client = u16::try_from((round * BATCH + n) % 100 + 1).unwrap();
-                shard.datagram(NOW, peer(client), &datagram);
+                shard.datagram(NOW, peer(client), Proven::default(), &datagram);
             }
             octets += carry(&mut shard);
         }

@@ -180,6 +180,7 @@ pub(crate) fn shards(
             gates: gates.clone(),
             directory: Arc::clone(&directory),
             max_routes: MAX_ROUTES,
+            durable: false,
             seed: seed()?,
         };
         let (commands, heard) = mpsc::channel(COMMANDS);

@@ -15,7 +15,7 @@ use crate::sys::BATCH;
 use crate::udp::{Batch, BoundUdp, SendQueue, UdpListener};
 use bridge_core::bridge::LinkId;
 use bridge_core::meter::{Counts, Meter};
-use bridge_core::peer::{ListenerId, Peer};
+use bridge_core::peer::{ListenerId, Peer, Proven};
 use bridge_core::time::{Deadline, Now};
 use counts::DriverCount;
 use line::Line;
@@ -237,8 +237,8 @@ impl Driver {
             self.counts.up(DriverCount::ReceiveBatches);
             self.counts.add(DriverCount::Oversized, self.batch.oversized() as u64);
             for datagram in self.batch.iter() {
-                let peer = Peer { listener: port.listener, addr: datagram.peer, local: datagram.local };
-                self.shard.datagram(now, peer, datagram.bytes);
+                let peer = Peer::plain(port.listener, datagram.peer, datagram.local);
+                self.shard.datagram(now, peer, Proven::default(), datagram.bytes);
             }
         }
         Ok(busy)

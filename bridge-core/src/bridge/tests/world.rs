@@ -144,8 +144,8 @@ impl World {
             gateway: SN,
             listener: ListenerId(0),
             id: ClientId::try_from(id).unwrap(),
-            username: "",
-            host: None,
+            identity: &Identity::default(),
+            address: None,
             connectionless: false,
         };
         self.bridge.connect(Token(handle), &who)

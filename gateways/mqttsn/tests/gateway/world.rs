@@ -5,7 +5,7 @@ use bridge_core::gate::{Gate, Gates};
 use bridge_core::link::{Closed, LinkSettings, Password, QueueLimits, VersionChoice, Wish};
 use bridge_core::meter::Meter;
 use bridge_core::owners::Directory;
-use bridge_core::peer::{GatewayId, ListenerId, Peer, ShardId};
+use bridge_core::peer::{GatewayId, ListenerId, Peer, Proven, ShardId};
 use bridge_core::template::{Literals, Template};
 use bridge_core::time::{Deadline, Now};
 use codec_mqttsn::{Connect, Message as Sn, MsgId};
@@ -86,6 +86,7 @@ impl World {
             listeners: vec![GatewayId(0), GatewayId(0)],
             gates: gates.clone(),
             directory: Arc::clone(&directory),
+            durable: false,
             max_routes: 10,
             seed: 3,
         };
@@ -126,8 +127,8 @@ impl World {
     pub(crate) fn datagram(&mut self, listener: u16, port: u16, bytes: &[u8]) -> Vec<String> {
         self.heard.remove(&port);
         let addr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
-        let peer = Peer { listener: ListenerId(listener), addr, local: None };
-        self.shard.datagram(self.now, peer, bytes);
+        let peer = Peer::plain(ListenerId(listener), addr, None);
+        self.shard.datagram(self.now, peer, Proven::default(), bytes);
         self.settle();
         self.hear(port)
     }
@@ -137,7 +138,7 @@ impl World {
         self.heard.remove(&port);
         let addr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
         for hex in said {
-            self.shard.datagram(self.now, Peer { listener: ListenerId(0), addr, local: None }, &unhex(hex));
+            self.shard.datagram(self.now, Peer::plain(ListenerId(0), addr, None), Proven::default(), &unhex(hex));
         }
         self.settle();
         self.hear(port)

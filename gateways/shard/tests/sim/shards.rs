@@ -102,6 +102,7 @@ pub(crate) fn side(plan: &Plan, id: ShardId, directory: &Arc<Directory>, gates: 
         gates: gates.clone(),
         directory: Arc::clone(directory),
         max_routes: 4096,
+        durable: false,
         seed,
     };
     let machine = Mqttsn::new(gateway, MqttsnConfig::default(), vec![ListenerId(0)], seed);

@@ -8,7 +8,7 @@ use crate::plan::{Plan, Script, Trouble, any_qos, down_topic, pick};
 use crate::shards::{Side, side};
 use bridge_core::gate::Gates;
 use bridge_core::owners::Directory;
-use bridge_core::peer::{ListenerId, Peer, ShardId};
+use bridge_core::peer::{ListenerId, Peer, Proven, ShardId};
 use bridge_core::rng::Rng;
 use bridge_core::time::Now;
 use codec_mqtt::Qos;
@@ -266,8 +266,8 @@ impl World {
         }
         // As the kernel spreads addresses over sockets: by hash, so always to the same one.
         let shard = usize::from(from.port()).wrapping_mul(31) % self.shards.len();
-        let peer = Peer { listener: ListenerId(0), addr: from, local: None };
-        self.shards[shard].shard.datagram(now, peer, bytes);
+        let peer = Peer::plain(ListenerId(0), from, None);
+        self.shards[shard].shard.datagram(now, peer, Proven::default(), bytes);
         self.shards[shard].dirty = true;
     }
 

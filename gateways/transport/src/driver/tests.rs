@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::udp;
+use bridge_core::ask::{Answer, Ask};
 use bridge_core::bridge::BridgeSettings;
 use bridge_core::gate::Gates;
 use bridge_core::machine::{Cx, Handled, Input, Machine};
@@ -16,7 +17,7 @@ struct Echo(u8);
 
 impl Machine for Echo {
     fn handle(&mut self, cx: &mut Cx<'_>, input: Input<'_>) -> Handled {
-        let Input::Datagram { peer, bytes } = input else { return Handled::Here };
+        let Input::Datagram { peer, bytes, .. } = input else { return Handled::Here };
         if bytes.starts_with(b"+")
             && let Owner::Elsewhere(shard) = cx.owners.claim(GatewayId(0), &String::from_utf8_lossy(bytes))
         {
@@ -35,6 +36,10 @@ impl Machine for Echo {
 
     fn sessions(&self) -> usize {
         0
+    }
+
+    fn ask(&mut self, _cx: &mut Cx<'_>, _ask: &Ask<'_>) -> Answer {
+        Answer::NoSuchClient
     }
 }
 
@@ -64,6 +69,7 @@ fn node(workers: u8) -> Node {
                 gates: Gates::default(),
                 directory,
                 max_routes: 100,
+                durable: false,
                 seed: 1,
             };
             let shard = Shard::new(settings, vec![Box::new(Echo(number))]);
