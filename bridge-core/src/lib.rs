@@ -6,6 +6,7 @@
 //! shards, gateway and broker can run in virtual time.
 #![forbid(unsafe_code)]
 
+pub mod acl;
 pub mod ask;
 pub mod auth;
 pub mod bridge;

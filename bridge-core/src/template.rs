@@ -128,13 +128,35 @@ impl Template {
     /// `#`, and `/` only those that the device does not choose. In an endpoint name `/` is percent-encoded.
     pub fn render(&self, values: &Values<'_>) -> Result<String, TemplateFault> {
         let mut text = String::new();
+        self.append(&mut text, values)?;
+        Ok(text)
+    }
+
+    /// As [`render`](Self::render), behind what `text` holds. Of a fault, the parts before it remain.
+    pub(crate) fn append(&self, text: &mut String, values: &Values<'_>) -> Result<(), TemplateFault> {
+        self.append_with(text, |text, placeholder| fill(text, placeholder, values))
+    }
+
+    /// As [`append`](Self::append), with values that may break out of their levels: to compare with, never to send.
+    pub(crate) fn append_as_is(&self, text: &mut String, values: &Values<'_>) -> Result<(), TemplateFault> {
+        self.append_with(text, |text, placeholder| {
+            text.push_str(values.of(placeholder).ok_or(TemplateFault::Missing(placeholder))?);
+            Ok(())
+        })
+    }
+
+    fn append_with(
+        &self,
+        text: &mut String,
+        mut fill: impl FnMut(&mut String, Placeholder) -> Result<(), TemplateFault>,
+    ) -> Result<(), TemplateFault> {
         for part in &self.parts {
             match part {
                 Part::Text(literal) => text.push_str(literal),
-                Part::Gap(placeholder) => fill(&mut text, *placeholder, values)?,
+                Part::Gap(placeholder) => fill(text, *placeholder)?,
             }
         }
-        Ok(text)
+        Ok(())
     }
 
     /// One filter for all clients of a node: each level with a placeholder becomes `+`, but the node's name stays
