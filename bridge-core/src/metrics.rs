@@ -74,6 +74,11 @@ pub const LINK_FAILURES: Family =
     counter("tidegate_link_failures_total", "Connections to the broker that failed or ended");
 /// Broker link: successful connections.
 pub const LINK_CONNECTS: Family = counter("tidegate_link_connects_total", "Connections that the broker accepted");
+/// Broker link: sessions that were not ours.
+pub const LINK_SESSIONS_ENDED: Family = counter(
+    "tidegate_link_sessions_ended_total",
+    "Sessions that were left at a broker under a link's client id, and were ended",
+);
 /// Broker link: state.
 pub const LINK_UP: Family = gauge("tidegate_link_up", "Links that are online");
 /// Broker link: in flight.

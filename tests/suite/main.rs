@@ -17,6 +17,7 @@ mod mosquitto;
 mod mqtt;
 mod other_broker;
 mod process;
+mod shared_link;
 mod shutdown;
 mod sn;
 mod startup;

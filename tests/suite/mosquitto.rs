@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
-use crate::process::{Dir, Lines, program};
+use crate::process::{Dir, Lines, kill, program};
 
 /// A mosquitto on a loopback port of its own.
 #[derive(Debug)]
@@ -37,9 +37,22 @@ impl Mosquitto {
         panic!("mosquitto does not start");
     }
 
+    /// One that keeps sessions and retained messages in `dir`.
+    pub(crate) fn persistent(dir: &Dir) -> Option<Self> {
+        // As root it would become somebody who may not write there.
+        let location = dir.path("").display().to_string();
+        Self::start(&format!("user root\npersistence true\npersistence_location {location}"))
+    }
+
     /// Ends it at once, as a crash would.
     pub(crate) fn crash(&mut self) {
         self.child.kill().expect("it is our child");
+        self.child.wait().expect("it is our child");
+    }
+
+    /// Ends it in order: with persistence it keeps what it knows.
+    pub(crate) fn stop(&mut self) {
+        kill(&self.child, "TERM");
         self.child.wait().expect("it is our child");
     }
 

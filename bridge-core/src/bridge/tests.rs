@@ -8,7 +8,7 @@ use crate::link::Closed;
 use crate::peer::ListenerId;
 use crate::topic::{ClientId, TopicFilter, TopicName};
 use codec_mqtt::ReasonCode;
-use support::broker::{Crash, Options};
+use support::broker::{Crash, Message, Options, RefuseV5};
 use world::{SN, World, granted, message};
 
 #[test]
@@ -135,6 +135,23 @@ fn after_a_broker_without_memory_subscriptions_are_restored_before_anybody_is_to
         assert_eq!(world.notices.last(), Some(&Notice::Broker { reachable: true }));
         assert_eq!(world.handed, [], "what was kept is not sent again");
         assert_eq!(world.broadcast("t", "x", Qos::AtMostOnce, false).len(), 1, "session kept: {keep_sessions}");
+    }
+}
+
+#[test]
+fn what_is_published_between_the_brokers_return_and_the_links_arrives() {
+    for refuse_v5 in [None, Some(RefuseV5::ReasonCode)] {
+        let options = Options { forget_clean_starts: true, refuse_v5, ..Options::new() };
+        let mut world = World::new(1, "", options);
+        let lamp = world.connect(7, "lamp").unwrap();
+        world.wait(1_000);
+        world.subscribe(lamp, "t", Qos::AtLeastOnce);
+        world.crash();
+        world.broker.set_up();
+        world.broker.publish(Message::new("t", "meanwhile", Qos::AtLeastOnce));
+        world.wait(1_000);
+        let handed: Vec<_> = world.handed.iter().map(|handed| handed.2.as_slice()).collect();
+        assert_eq!(handed, [b"meanwhile"], "MQTT 5 refused: {refuse_v5:?}");
     }
 }
 

@@ -2,8 +2,8 @@
 
 use crate::metrics::{
     LINK_ACKNOWLEDGED, LINK_BYTES, LINK_CONNECTS, LINK_DUPLICATES, LINK_FAILURES, LINK_IN_FLIGHT, LINK_LOWERED,
-    LINK_PUBLICATIONS, LINK_RECEIVED, LINK_REFUSED, LINK_REPLAYED, LINK_UNEXPECTED, LINK_UNUSABLE, LINK_UP,
-    QUEUE_BYTES, QUEUE_DROPPED, QUEUE_MESSAGES,
+    LINK_PUBLICATIONS, LINK_RECEIVED, LINK_REFUSED, LINK_REPLAYED, LINK_SESSIONS_ENDED, LINK_UNEXPECTED, LINK_UNUSABLE,
+    LINK_UP, QUEUE_BYTES, QUEUE_DROPPED, QUEUE_MESSAGES,
 };
 use codec_mqtt::Qos;
 
@@ -46,6 +46,8 @@ crate::count! {
         Failures = LINK_FAILURES {};
         /// CONNACKs with success.
         Connects = LINK_CONNECTS {};
+        /// Sessions at the broker that were not ours, ended.
+        SessionsEnded = LINK_SESSIONS_ENDED {};
         /// Gauge: 1 while online.
         Up = LINK_UP {};
         /// Gauge: the in-flight window.

@@ -82,9 +82,30 @@ impl Dial {
         self.home == Some((self.target, self.version()))
     }
 
+    /// The broker that holds our session, and the protocol that it was made with.
+    pub(super) const fn home(&self) -> Option<(usize, Version)> {
+        self.home
+    }
+
+    /// Our session is there: it is to be tried first.
+    pub(super) fn settle_at(&mut self, target: usize, version: Version) {
+        self.home = Some((target, version));
+        self.target = target;
+    }
+
+    /// We have no session any more.
+    pub(super) const fn leave_home(&mut self) {
+        self.home = None;
+    }
+
     /// The broker has accepted us: our session is there.
     pub(super) fn accepted(&mut self) {
         self.home = Some((self.target, self.version()));
+        self.answered();
+    }
+
+    /// The broker has answered CONNECT with success.
+    pub(super) fn answered(&mut self) {
         if let Some(target) = self.targets.get_mut(self.target) {
             // It knows the protocol: a close before CONNACK says nothing about that any more.
             (target.silent, target.sure) = (0, true);

@@ -1,24 +1,25 @@
 //! CONNECT and what the broker answers.
 
 use super::lifecycle::{Alive, Phase};
-use super::{Broker, Link, LinkCount, LinkEvent, LinkSettings, RECEIVE_MAXIMUM};
+use super::{Broker, Link, LinkCount, LinkEvent, LinkSettings, RECEIVE_MAXIMUM, SessionRecord, SessionScope};
 use codec_mqtt::{
-    Connack, Connect, Disconnect, Level, MAX_REMAINING, Packet, Properties, Property, Qos, ReasonCode, Version, Will,
+    Ack, Connack, Connect, Disconnect, Level, MAX_REMAINING, Packet, Properties, Property, Qos, ReasonCode, Version,
+    Will,
 };
 
 impl Link {
     /// CONNECT goes into the batch; false if it cannot be written.
     pub(super) fn send_connect(&mut self, washing: bool) -> bool {
         let version = self.broker.version;
+        let clean = washing || self.settings.session_expiry_s == 0;
         let settings = &self.settings;
         let (username, password) = (&settings.username, settings.password.octets());
         let properties = [
-            Property::SessionExpiryInterval(settings.session_expiry_s),
+            Property::SessionExpiryInterval(if washing { 0 } else { settings.session_expiry_s }),
             Property::ReceiveMaximum(RECEIVE_MAXIMUM),
             Property::MaximumPacketSize(settings.max_packet_size.max(1)),
         ];
-        let mut connect =
-            Connect::new(Level::from(version), &settings.client_id, !self.resumes(), settings.keepalive_s);
+        let mut connect = Connect::new(Level::from(version), &settings.client_id, clean, settings.keepalive_s);
         // 3.1.1 has no password without a user name.
         let named = !username.is_empty() || (version == Version::V311 && !password.is_empty());
         connect.user_name = named.then_some(username.as_str());
@@ -45,23 +46,48 @@ impl Link {
             let text = in_words("the broker refused the connection", connack.reason, &connack.properties);
             return self.refused(connack.reason == ReasonCode::UNSUPPORTED_PROTOCOL_VERSION, &text);
         }
-        if washing {
-            self.dial.accepted();
-            self.attempt.washed = true;
-            self.send(&Packet::Disconnect(Disconnect::new(ReasonCode::SUCCESS)));
-            return self.close("starting clean");
-        }
-        if connack.session_present && !self.resumes() {
+        let none_expected = std::mem::take(&mut self.washed) || washing || self.settings.session_expiry_s == 0;
+        if connack.session_present && none_expected {
             // 5.0 §3.2.2.1.1, 3.1.1 §3.2.2.2: what it holds is not ours.
             return self.fault(ReasonCode::PROTOCOL_ERROR, "the broker kept a session that was to start clean");
         }
+        if washing {
+            return self.on_washed();
+        }
+        if connack.session_present && !self.resumes() {
+            self.wash = true;
+            return self.step_back("the session at the broker is not ours");
+        }
         self.accepted(connack);
+    }
+
+    /// The session that was not ours has ended.
+    fn on_washed(&mut self) {
+        self.dial.answered();
+        self.counts.up(LinkCount::SessionsEnded);
+        if self.settings.scope == SessionScope::Discarded {
+            return self.goodbye(self.now);
+        }
+        self.washed = true;
+        self.step_back("starting clean");
+    }
+
+    /// Closes a connection that has served its purpose; the next follows at once.
+    fn step_back(&mut self, text: &str) {
+        self.dial.answered();
+        self.attempt.is_step = true;
+        self.send(&Packet::Disconnect(Disconnect::new(ReasonCode::SUCCESS)));
+        self.close(text);
     }
 
     /// CONNACK with a refusal, or one that only a broker without MQTT 5 sends.
     pub(super) fn refused(&mut self, version: bool, text: &str) {
         self.attempt.refused = Some(version);
         self.close(text);
+        if self.settings.scope == SessionScope::Discarded && !version {
+            // There is nothing else that it is for.
+            self.give_up();
+        }
     }
 
     fn accepted(&mut self, connack: &Connack<'_>) {
@@ -72,6 +98,7 @@ impl Link {
             self.unreleased.clear();
             self.requests.forget();
         }
+        self.release_earlier(resumed);
         self.dial.accepted();
         self.attempt.accepted = Some(now);
         self.reason.clear();
@@ -84,6 +111,27 @@ impl Link {
         let (client_id, server, version) =
             (&self.settings.client_id, self.server(self.dial.target()), self.broker.version);
         tracing::info!(%client_id, %server, ?version, session_present = resumed, "broker connection up");
+    }
+
+    /// Has the broker let go of what an earlier life published and never released.
+    fn release_earlier(&mut self, resumed: bool) {
+        if !resumed {
+            self.window.release_all();
+        }
+        let ids = self.window.leftovers();
+        self.release_by = (!ids.is_empty()).then(|| self.now.after_ms(RELEASE_WITHIN_MS));
+        for id in ids {
+            self.send(&Packet::Pubrel(Ack::new(id)));
+        }
+    }
+
+    /// What the next process must know to go on with the session that this link has now; `None` when it is not meant to.
+    #[must_use]
+    pub fn session_record(&self) -> Option<SessionRecord> {
+        let SessionScope::Durable(_) = &self.settings.scope else { return None };
+        let (target, version) = self.dial.home()?;
+        let server = self.server(target).to_owned();
+        Some(SessionRecord { server, version, last_packet_id: self.window.last_packet_id() })
     }
 
     /// True when the session at the broker that is being tried is ours to go on with.
@@ -122,3 +170,6 @@ pub(super) fn in_words(what: &str, code: ReasonCode, properties: &Properties<'_>
         None => format!("{what}: {code}"),
     }
 }
+
+/// For the broker to answer the PUBRELs of an earlier life.
+const RELEASE_WITHIN_MS: u64 = 30_000;

@@ -2,9 +2,9 @@
 
 use super::dial::{End, Wait};
 use super::greeting::in_words;
-use super::{Broker, Closed, Link, LinkCount, LinkEvent};
+use super::{Broker, Closed, Link, LinkCount, LinkEvent, SessionScope};
 use crate::time::{Deadline, Now, earliest};
-use codec_mqtt::{Disconnect, Packet, ReasonCode, Version};
+use codec_mqtt::{Disconnect, Packet, Properties, Property, ReasonCode, Version};
 
 /// Where a link stands.
 #[derive(Clone, Copy, Debug)]
@@ -16,7 +16,7 @@ pub(super) enum Phase {
     /// CONNECT was sent, CONNACK is due.
     Greeting {
         until: Deadline,
-        /// Only to clear what an earlier process left behind.
+        /// Only to end a session that is not ours.
         washing: bool,
     },
     /// CONNACK came.
@@ -47,8 +47,8 @@ pub(super) struct Alive {
 pub(super) struct Attempt {
     /// When the broker accepted us.
     pub(super) accepted: Option<Now>,
-    /// It accepted us for a clean start of 3.1.1 only.
-    pub(super) washed: bool,
+    /// It was only a step on the way, and is over: the next follows at once.
+    pub(super) is_step: bool,
     /// CONNACK refused; true = because of the protocol version.
     pub(super) refused: Option<bool>,
     /// DISCONNECT 0x8E.
@@ -126,7 +126,7 @@ impl Link {
         self.attempt = Attempt::default();
         self.batch.clear();
         self.broker = Broker::before_connack(self.dial.version(), &self.settings);
-        let washing = self.broker.version == Version::V311 && !self.resumes() && self.settings.session_expiry_s > 0;
+        let washing = std::mem::take(&mut self.wash) || self.settings.scope == SessionScope::Discarded;
         self.phase = Phase::Greeting { until: now.after_ms(CONNACK_WITHIN_MS), washing };
         if !self.send_connect(washing) {
             self.close("CONNECT cannot be written with these settings");
@@ -148,10 +148,11 @@ impl Link {
             self.phase = Phase::Stopped;
             return;
         }
-        if attempt.washed {
+        if attempt.is_step {
             self.phase = Phase::Dialling;
             return;
         }
+        self.washed = false;
         let tried = self.dial.target();
         let wait = self.dial.ended(now, attempt.end(why));
         self.reason = if attempt.text.is_empty() { text.chars().take(REASON_CHARS).collect() } else { attempt.text };
@@ -173,7 +174,8 @@ impl Link {
             Phase::Greeting { until, .. } => Some(*until),
             Phase::Closing { by, .. } => (!self.batch.is_empty()).then_some(*by),
             Phase::Online(alive) => {
-                earliest(self.pump_due.then_some(self.now.after_ms(0)), alive.deadline(self.broker.keepalive_s))
+                let pump = self.pump_due.then_some(self.now.after_ms(0));
+                earliest(earliest(pump, self.release_by), alive.deadline(self.broker.keepalive_s))
             }
             Phase::Dialling | Phase::Opening | Phase::Stopped => None,
         }
@@ -186,6 +188,7 @@ impl Link {
             Phase::Waiting(wait) if wait.until.is_due(now) => self.phase = Phase::Dialling,
             Phase::Greeting { until, .. } if until.is_due(now) => self.close("the broker did not answer CONNECT"),
             Phase::Closing { by, .. } if by.is_due(now) => self.batch.clear(),
+            Phase::Online(_) if self.release_by.is_some_and(|by| by.is_due(now)) => self.give_up_session(),
             Phase::Online(alive) if alive.deadline(self.broker.keepalive_s).is_some_and(|d| d.is_due(now)) => {
                 self.keep_alive(alive);
             }
@@ -219,12 +222,36 @@ impl Link {
             Phase::Dialling | Phase::Waiting(_) | Phase::Stopped => self.phase = Phase::Stopped,
             Phase::Opening => self.phase = Phase::Closing { by, goodbye: true },
             Phase::Greeting { .. } | Phase::Online(_) => {
-                self.send(&Packet::Disconnect(Disconnect::new(ReasonCode::SUCCESS)));
+                self.send_goodbye();
                 self.leave();
                 self.phase = Phase::Closing { by, goodbye: true };
             }
             Phase::Closing { by, .. } => self.phase = Phase::Closing { by, goodbye: true },
         }
+    }
+
+    /// What was closed stays closed.
+    pub(super) const fn give_up(&mut self) {
+        if let Phase::Closing { goodbye, .. } = &mut self.phase {
+            *goodbye = true;
+        }
+    }
+
+    /// DISCONNECT; it ends the session too, when nobody will come for it.
+    fn send_goodbye(&mut self) {
+        let ends = [Property::SessionExpiryInterval(0)];
+        let mut disconnect = Disconnect::new(ReasonCode::SUCCESS);
+        let kept = matches!(self.settings.scope, SessionScope::Durable(_));
+        if self.broker.version == Version::V5 && !kept && self.settings.session_expiry_s > 0 {
+            disconnect.properties = Properties::list(&ends);
+        }
+        self.send(&Packet::Disconnect(disconnect));
+    }
+
+    /// The broker does not release what an earlier life published: without its session there is nothing to release.
+    fn give_up_session(&mut self) {
+        self.dial.leave_home();
+        self.fault(ReasonCode::PROTOCOL_ERROR, "the broker does not answer PUBREL");
     }
 
     /// True once it has said goodbye and the connection is closed.
@@ -283,6 +310,7 @@ impl Link {
         if self.phase.is_online() {
             self.requests.disconnected();
             self.pump_due = false;
+            self.release_by = None;
             self.counts.set(LinkCount::Up, 0);
             self.events.push_back(LinkEvent::Down);
         }

@@ -11,11 +11,16 @@
 //! lost what it had confirmed (duplicates, never loss). What waits in the queue follows. Per client, topic and QoS the
 //! order is kept.
 //!
-//! **Sessions.** The first connection of the process is a clean start: what an earlier process left behind is not ours.
-//! Later ones resume, as long as they reach the broker that holds the session; another broker of the list is started
-//! clean again, since an old session there may hold packet ids that mean something else by now. MQTT 3.1.1 cannot start
-//! clean and keep what follows, so there a clean start is a connection of its own: with Clean Session, closed again at
-//! once, then the real one.
+//! **Sessions.** A session at the broker is ours if this process began it there, or if the record of the process before
+//! tells of it ([`SessionScope`]). One that is not, since it may hold subscriptions and packet ids that mean nothing to
+//! us, is ended by a connection of its own, with Clean Start, closed again at once; so are those that another broker of
+//! the list still has from before. The connections that carry messages never start clean: MQTT 3.1.1 cannot start clean
+//! and keep what follows, and mosquitto forgets at its own restart what an MQTT 5 client began that way.
+//!
+//! **Another life.** A process that goes on with the session of an earlier one does not know which of its QoS 2
+//! publications the broker still holds between PUBREC and PUBREL. One with the same packet id would be taken for a
+//! repetition, and lost. So PUBREL is sent for every packet id that may be held, and none of them is used before the
+//! broker has answered.
 //!
 //! **Subscriptions** belong to whoever is above the link. On [`LinkEvent::Up`] it asks again: with the session present
 //! for what was never answered, else for everything; requests made before are forgotten by then. The queue starts to move
@@ -35,7 +40,7 @@ mod window;
 
 pub use counts::LinkCount;
 pub use inbound::{AckDue, Inbound, Received};
-pub use settings::{Farewell, LinkSettings, Password, QueueLimits, VersionChoice};
+pub use settings::{Farewell, LinkSettings, Password, QueueLimits, SessionRecord, SessionScope, VersionChoice};
 pub use status::{Closed, LinkStatus, Wish};
 
 use crate::downlink::Outcome;
@@ -43,7 +48,7 @@ use crate::meter::{Counts, Meter};
 use crate::peer::GatewayId;
 use crate::queue::Queue;
 use crate::rng::Rng;
-use crate::time::Now;
+use crate::time::{Deadline, Now};
 use crate::uplink::{Refusal, Token};
 use batch::Batch;
 use codec_mqtt::{Packet, PacketId, Qos, Version};
@@ -114,6 +119,12 @@ pub struct Link {
     /// Counts connections: what is due on one is not on the next.
     epoch: u32,
     draining: bool,
+    /// The next connection is to end a session that is not ours.
+    wash: bool,
+    /// One has just been ended: there can be none.
+    washed: bool,
+    /// An earlier life's publications are to be released until then.
+    release_by: Option<Deadline>,
     /// Somebody was turned away, and is to be told when there is room.
     turned_away: bool,
     /// The queue may move at the next call of [`Link::timer`].
@@ -140,7 +151,14 @@ impl Link {
     #[must_use]
     pub fn new(settings: LinkSettings, rng_seed: u64) -> Self {
         let most = settings.max_inflight.clamp(1, MAX_IN_FLIGHT);
-        let dial = Dial::new(settings.version, settings.servers.len(), Rng::seeded(rng_seed).next_u64());
+        let mut dial = Dial::new(settings.version, settings.servers.len(), Rng::seeded(rng_seed).next_u64());
+        let mut left_behind = 0;
+        if let SessionScope::Durable(Some(record)) = &settings.scope
+            && let Some(target) = settings.servers.iter().position(|server| *server == record.server)
+        {
+            dial.settle_at(target, record.version);
+            left_behind = record.last_packet_id.min(MAX_IN_FLIGHT);
+        }
         let broker = Broker::before_connack(dial.version(), &settings);
         Self {
             queue: Queue::new(settings.queue),
@@ -151,12 +169,15 @@ impl Link {
             dial,
             broker,
             batch: Batch::default(),
-            window: Window::new(most),
-            requests: Requests::new(most),
+            window: Window::new(most, left_behind),
+            requests: Requests::new(most.max(left_behind)),
             unreleased: BTreeSet::new(),
             events: VecDeque::new(),
             epoch: 0,
             draining: false,
+            wash: false,
+            washed: false,
+            release_by: None,
             turned_away: false,
             pump_due: false,
             reason: String::new(),

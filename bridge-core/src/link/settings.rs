@@ -1,6 +1,6 @@
 //! What a link is told when it is made.
 
-use codec_mqtt::Qos;
+use codec_mqtt::{Qos, Version};
 use std::fmt;
 
 pub use crate::queue::QueueLimits;
@@ -29,8 +29,35 @@ pub struct LinkSettings {
     /// Seconds that the broker keeps the session after the connection; 0 = not at all. (In 3.1.1 all but 0 means: as
     /// long as it likes.)
     pub session_expiry_s: u32,
+    /// Whose the session is.
+    pub scope: SessionScope,
     /// What may wait for the broker.
     pub queue: QueueLimits,
+}
+
+/// How long the session at the broker is of use to us.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum SessionScope {
+    /// As long as this process: one that an earlier process left is ended before the link is used, and the last goodbye
+    /// ends ours (in MQTT 5; 3.1.1 has no way to say so).
+    #[default]
+    Process,
+    /// Beyond this process: the next one goes on with it. `Some` is the record that the last one left; a session that no
+    /// record tells of is not ours.
+    Durable(Option<SessionRecord>),
+    /// Not at all: the link connects once, to end the session that its client id has, and stops.
+    Discarded,
+}
+
+/// What the next process must know of the session that a link has at a broker, apart from its subscriptions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionRecord {
+    /// The broker that holds it, as in [`LinkSettings::servers`].
+    pub server: String,
+    /// The protocol that it was made with.
+    pub version: Version,
+    /// Publications of ours that the broker may not have been told to release have packet ids of 1 to this.
+    pub last_packet_id: u16,
 }
 
 /// The protocol to speak.
@@ -89,6 +116,7 @@ impl fmt::Debug for LinkSettings {
             .field("servers", &self.servers)
             .field("will", &self.will)
             .field("session_expiry_s", &self.session_expiry_s)
+            .field("scope", &self.scope)
             .field("queue", &self.queue)
             .finish_non_exhaustive()
     }

@@ -4,6 +4,7 @@ mod connecting;
 mod property;
 mod publishing;
 mod receiving;
+mod resuming;
 mod sessions;
 mod stopping;
 mod subscribing;
@@ -35,6 +36,7 @@ fn settings() -> LinkSettings {
         servers: vec!["h:1883".into()],
         will: None,
         session_expiry_s: 3600,
+        scope: SessionScope::Process,
         queue: QueueLimits { max_bytes: 1 << 24, max_messages: 1000 },
     }
 }

@@ -170,6 +170,10 @@ impl Link {
 
     /// PUBREC: the broker has it, or refuses it, which ends the exchange (5.0 §4.3.3).
     pub(super) fn on_pubrec(&mut self, ack: &Ack<'_>) {
+        if self.window.is_leftover(ack.packet_id) {
+            // Of an earlier life: PUBREL has been sent.
+            return;
+        }
         let mut reason = ReasonCode::SUCCESS;
         match self.window.get(ack.packet_id).filter(|flight| flight.qos == Qos::ExactlyOnce) {
             Some(flight) if ack.reason.is_error() && flight.step != Step::Released => return self.conclude(ack),
@@ -187,6 +191,10 @@ impl Link {
 
     /// PUBCOMP ends QoS 2. Whatever it says, PUBREC has said that the broker has it.
     pub(super) fn on_pubcomp(&mut self, ack: &Ack<'_>) {
+        if self.window.release(ack.packet_id) {
+            self.release_by = self.release_by.filter(|_| self.window.has_leftovers());
+            return;
+        }
         match self.window.get(ack.packet_id) {
             Some(flight) if flight.step == Step::Released => self.conclude(&Ack::new(ack.packet_id)),
             _ => self.counts.up(LinkCount::UnexpectedAck),

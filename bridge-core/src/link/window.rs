@@ -3,7 +3,7 @@
 use super::Origin;
 use crate::publication::Stored;
 use codec_mqtt::{PacketId, Qos};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 /// One publication in flight.
 #[derive(Debug)]
@@ -46,12 +46,15 @@ pub(super) struct Window {
     orders: u64,
     /// Packet ids that are to be sent again over this connection, in their order.
     again: VecDeque<u16>,
+    /// Packet ids under which the broker may hold a publication of an earlier life. They are not free.
+    leftovers: BTreeSet<PacketId>,
 }
 
 impl Window {
-    pub(super) const fn new(most: u16) -> Self {
+    /// `left_behind`: packet ids of 1 to this may be in use by an earlier life.
+    pub(super) fn new(most: u16, left_behind: u16) -> Self {
         Self {
-            places: Vec::new(),
+            places: std::iter::repeat_with(|| None).take(left_behind.into()).collect(),
             free: Vec::new(),
             most,
             quota: most,
@@ -59,7 +62,41 @@ impl Window {
             on_wire: 0,
             orders: 0,
             again: VecDeque::new(),
+            leftovers: (1..=left_behind).filter_map(PacketId::new).collect(),
         }
+    }
+
+    /// Packet ids under which the broker may hold a publication of an earlier life.
+    pub(super) fn leftovers(&self) -> Vec<PacketId> {
+        self.leftovers.iter().copied().collect()
+    }
+
+    /// The broker holds nothing of an earlier life under `id` any more; false if it was not said to.
+    pub(super) fn release(&mut self, id: PacketId) -> bool {
+        let released = self.leftovers.remove(&id);
+        if released {
+            self.free.push(id.get());
+        }
+        released
+    }
+
+    /// The broker holds nothing of an earlier life any more.
+    pub(super) fn release_all(&mut self) {
+        // Last in, first out: the lowest on top.
+        self.free.extend(std::mem::take(&mut self.leftovers).into_iter().rev().map(PacketId::get));
+    }
+
+    pub(super) fn has_leftovers(&self) -> bool {
+        !self.leftovers.is_empty()
+    }
+
+    pub(super) fn is_leftover(&self, id: PacketId) -> bool {
+        self.leftovers.contains(&id)
+    }
+
+    /// The highest packet id that is or may come to be in use.
+    pub(super) fn last_packet_id(&self) -> u16 {
+        u16::try_from(self.places.len()).unwrap_or(u16::MAX).max(self.most)
     }
 
     pub(super) const fn len(&self) -> usize {
@@ -73,7 +110,8 @@ impl Window {
     /// True when a new publication may be sent: what is to be sent again goes first.
     pub(super) fn has_room(&self) -> bool {
         // With nothing to be sent again, all that is held is on the wire; and the quota is never above `most`.
-        self.again.is_empty() && self.on_wire < self.quota
+        let has_id = !self.free.is_empty() || self.places.len() < usize::from(self.most);
+        self.again.is_empty() && self.on_wire < self.quota && has_id
     }
 
     /// The packet id that [`Window::enter`] will use.

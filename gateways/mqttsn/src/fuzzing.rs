@@ -8,7 +8,7 @@ use bridge_core::bridge::{Bridge, BridgeSettings, LinkId};
 use bridge_core::downlink::{Delivery, Downlink, Outcome};
 use bridge_core::gate::{Gate, Gates};
 use bridge_core::journal::Journal;
-use bridge_core::link::{LinkSettings, Password, QueueLimits, VersionChoice};
+use bridge_core::link::{LinkSettings, Password, QueueLimits, SessionScope, VersionChoice};
 use bridge_core::machine::{Cx, Input, Machine};
 use bridge_core::outbox::Outbox;
 use bridge_core::owners::{Directory, Owners};
@@ -216,6 +216,7 @@ fn bridge() -> BridgeSettings {
         servers: vec!["h:1883".into()],
         will: None,
         session_expiry_s: 0,
+        scope: SessionScope::Process,
         queue: QueueLimits { max_bytes: 4096, max_messages: 16 },
     };
     BridgeSettings { links: vec![link], listeners: Vec::new(), node: "fuzz".into(), status: None, seed: 7 }

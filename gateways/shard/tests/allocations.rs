@@ -3,7 +3,7 @@
 
 use bridge_core::bridge::{BridgeSettings, LinkId, ListenerRules};
 use bridge_core::gate::{Gate, Gates};
-use bridge_core::link::{LinkSettings, Password, QueueLimits, VersionChoice, Wish};
+use bridge_core::link::{LinkSettings, Password, QueueLimits, SessionScope, VersionChoice, Wish};
 use bridge_core::owners::Directory;
 use bridge_core::peer::{GatewayId, ListenerId, Peer, Proven, ShardId};
 use bridge_core::template::{Literals, Template};
@@ -31,6 +31,7 @@ fn online() -> Shard {
         servers: vec!["h:1883".into()],
         will: None,
         session_expiry_s: 3600,
+        scope: SessionScope::Process,
         queue: QueueLimits { max_bytes: 1 << 20, max_messages: 1000 },
     };
     let bridge = BridgeSettings {

@@ -8,7 +8,7 @@ use bridge_core::Qos;
 use bridge_core::bridge::{BridgeSettings, ListenerRules, NodeStatus};
 use bridge_core::config::{BrokerConfig, BrokerProtocol, BrokerUrl, EventsConfig};
 use bridge_core::gate::{Gate, Gates};
-use bridge_core::link::{Farewell, LinkSettings, QueueLimits, VersionChoice};
+use bridge_core::link::{Farewell, LinkSettings, QueueLimits, SessionScope, VersionChoice};
 use bridge_core::machine::Machine;
 use bridge_core::owners::Directory;
 use bridge_core::peer::{GatewayId, ListenerId, ShardId};
@@ -233,6 +233,7 @@ fn links(node: &Node<'_>, number: u8, status: Option<&NodeStatus>) -> Vec<LinkSe
             servers: node.targets.iter().map(ToString::to_string).collect(),
             will: status.filter(|_| link == 0).map(farewell),
             session_expiry_s: SESSION_EXPIRY_S,
+            scope: SessionScope::Process,
             queue: queue_share(broker, usize::from(each) * usize::from(node.workers)),
         })
         .collect()

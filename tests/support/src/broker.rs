@@ -173,6 +173,9 @@ impl SimBroker {
             self.sessions.clear();
             self.turns.clear();
         }
+        if self.options.forget_clean_starts {
+            self.sessions.retain(|_, session| !session.began_clean);
+        }
         if !crash.keep_retained {
             self.retained.clear();
         }

@@ -1,7 +1,7 @@
 //! A bridge, its links and a model broker, with the bytes between them carried by hand.
 
 use super::super::*;
-use crate::link::{Closed, LinkSettings, Password, QueueLimits, VersionChoice, Wish};
+use crate::link::{Closed, LinkSettings, Password, QueueLimits, SessionScope, VersionChoice, Wish};
 use crate::peer::ListenerId;
 use crate::template::{Literals, Template};
 use crate::topic::{ClientId, TopicFilter, TopicName};
@@ -34,6 +34,7 @@ fn link(number: usize) -> LinkSettings {
         servers: vec!["h:1883".into()],
         will: None,
         session_expiry_s: 3600,
+        scope: SessionScope::Process,
         queue: QueueLimits { max_bytes: 1 << 20, max_messages: 100 },
     }
 }
@@ -127,6 +128,18 @@ impl World {
             return true;
         }
         !out.is_empty() || !back.is_empty()
+    }
+
+    /// The broker goes down with all that it remembers, and the links notice.
+    pub(super) fn crash(&mut self) {
+        self.broker.set_down();
+        for number in 0..self.conns.len() {
+            if self.conns[number].take().is_some() {
+                let id = LinkId(u16::try_from(number).unwrap());
+                self.bridge.link_mut(id).unwrap().closed(self.now, Closed::Broken, "reset");
+            }
+        }
+        self.settle();
     }
 
     pub(super) fn wait(&mut self, ms: u64) {

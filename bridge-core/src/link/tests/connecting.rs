@@ -11,7 +11,7 @@ fn connect_says_what_the_settings_say() {
     bench.link.opened(bench.now);
     let octets = bench.link.pending().to_vec();
     let Ok(Packet::Connect(connect)) = codec_mqtt::decode(&octets, Version::V5) else { panic!("no CONNECT") };
-    assert_eq!((connect.client_id, connect.keep_alive, connect.clean_start), ("tidegate-n-1", 60, true));
+    assert_eq!((connect.client_id, connect.keep_alive, connect.clean_start), ("tidegate-n-1", 60, false));
     assert_eq!((connect.user_name, connect.password.map(|secret| secret.0)), (Some("u"), Some(&b"p"[..])));
     let will = connect.will.unwrap();
     assert_eq!((will.topic, will.payload, will.retain, will.qos), ("s", &b"offline"[..], true, Qos::AtLeastOnce));
@@ -61,19 +61,19 @@ fn a_broker_that_does_not_know_mqtt_5_is_asked_in_3_1_1() {
     let told: [&[u8]; 2] = [&[0x20, 2, 0, 1], &[0x20, 3, 0, 0x84, 0]];
     for told in told {
         let mut bench = Bench::new(settings());
-        assert_eq!(bench.open(), "CONNECT 5 clean");
+        assert_eq!(bench.open(), "CONNECT 5 resume");
         bench.hear_octets(told);
         assert_eq!(bench.link.wish(), Wish::Close);
         bench.close(Closed::Orderly);
         bench.wait();
-        assert_eq!(bench.open(), "CONNECT 3.1.1 clean");
+        assert_eq!(bench.open(), "CONNECT 3.1.1 resume");
     }
 }
 
 #[test]
 fn two_closes_without_a_word_lead_to_3_1_1() {
     let mut bench = Bench::new(settings());
-    for expected in ["CONNECT 5 clean", "CONNECT 5 clean", "CONNECT 3.1.1 clean"] {
+    for expected in ["CONNECT 5 resume", "CONNECT 5 resume", "CONNECT 3.1.1 resume"] {
         assert_eq!(bench.open(), expected);
         bench.close(Closed::Orderly);
         bench.wait();

@@ -122,6 +122,19 @@ fn qos_0_in_the_batch_is_lost_with_the_connection() {
     assert_eq!(bench.reconnect(true, &[]), [""; 0]);
 }
 
+/// The broker says that a session is there; the link steps back, and ends it by a connection of its own.
+fn end_foreign(bench: &mut Bench, version: &str) {
+    bench.hear(&accept(true, &[]));
+    assert_eq!((bench.out(), bench.events()), (vec!["DISCONNECT".into()], vec![]));
+    assert_eq!(bench.link.wish(), Wish::Close);
+    bench.close(Closed::Broken);
+    assert_eq!(bench.open(), format!("CONNECT {version} clean"), "at once, and without the will");
+    bench.hear(&accept(false, &[]));
+    assert_eq!((bench.out(), bench.events()), (vec!["DISCONNECT".into()], vec![]));
+    assert_eq!(bench.link.wish(), Wish::Close);
+    bench.close(Closed::Orderly);
+}
+
 #[test]
 fn another_broker_of_the_list_is_started_clean() {
     let mut bench = Bench::new(LinkSettings { servers: vec!["a:1".into(), "b:1".into()], ..settings() });
@@ -130,19 +143,102 @@ fn another_broker_of_the_list_is_started_clean() {
     bench.close(Closed::Broken);
     bench.wait();
     assert_eq!(bench.link.wish(), Wish::Open { target: 1 });
-    assert_eq!(bench.open(), "CONNECT 5 clean");
-    bench.close(Closed::Broken);
+    bench.open();
+    bench.events();
+    end_foreign(&mut bench, "5");
+    bench.link.opening(bench.now);
+    bench.close(Closed::Refused);
     bench.wait();
     assert_eq!(bench.link.wish(), Wish::Open { target: 0 });
-    assert_eq!(bench.open(), "CONNECT 5 resume");
+    bench.open();
+    bench.hear(&accept(true, &[]));
+    assert!(bench.link.phase.is_online(), "the session there is still ours");
 }
 
 #[test]
-fn a_session_that_was_to_start_clean_and_did_not_is_a_fault() {
+fn a_session_that_an_earlier_process_left_is_ended_first() {
+    let will = Farewell { topic: "s".into(), payload: vec![], retain: true, qos: Qos::AtLeastOnce };
+    for (choice, version) in [(VersionChoice::V5OrOlder, "5"), (VersionChoice::V311, "3.1.1")] {
+        let told = LinkSettings { version: choice, will: Some(will.clone()), ..settings() };
+        let mut bench = Bench::new(told);
+        assert_eq!(bench.open(), format!("CONNECT {version} resume will"));
+        end_foreign(&mut bench, version);
+        assert_eq!(bench.open(), format!("CONNECT {version} resume will"), "at once");
+        bench.hear(&accept(false, &[]));
+        assert_eq!(bench.events(), [LinkEvent::Up { session_present: false }]);
+        assert_eq!((bench.count(LinkCount::SessionsEnded), bench.count(LinkCount::Failures)), (1, 0));
+        bench.close(Closed::Broken);
+        bench.wait();
+        assert_eq!(bench.open(), format!("CONNECT {version} resume will"));
+        bench.hear(&accept(true, &[]));
+        assert_eq!(bench.events(), [LinkEvent::Down, LinkEvent::Up { session_present: true }], "its own");
+    }
+}
+
+#[test]
+fn the_connection_that_ends_a_session_leaves_none() {
     let mut bench = Bench::new(settings());
     bench.open();
     bench.hear(&accept(true, &[]));
+    bench.out();
+    bench.close(Closed::Broken);
+    bench.link.opening(bench.now);
+    bench.link.opened(bench.now);
+    let octets = bench.link.pending().to_vec();
+    let Ok(Packet::Connect(connect)) = codec_mqtt::decode(&octets, Version::V5) else { panic!("no CONNECT") };
+    assert_eq!((connect.clean_start, connect.properties.session_expiry_interval()), (true, Some(0)));
+}
+
+#[test]
+fn a_session_that_was_ended_and_is_there_all_the_same_is_a_fault() {
+    let mut bench = Bench::new(settings());
+    bench.open();
+    end_foreign(&mut bench, "5");
+    bench.open();
+    bench.hear(&accept(true, &[]));
     assert_eq!((bench.link.wish(), bench.events()), (Wish::Close, vec![]));
+    bench.close(Closed::Broken);
+    let LinkStatus::Waiting { reason, .. } = bench.link.state() else { panic!("{:?}", bench.link.state()) };
+    assert_eq!(reason, "the broker kept a session that was to start clean");
+}
+
+#[test]
+fn a_link_that_only_ends_a_session_stops_when_it_has_or_may_not() {
+    let told = LinkSettings { scope: SessionScope::Discarded, ..settings() };
+    let mut bench = Bench::new(told.clone());
+    assert_eq!(bench.open(), "CONNECT 5 clean");
+    bench.hear(&accept(false, &[]));
+    assert_eq!(bench.out(), ["DISCONNECT"]);
+    bench.close(Closed::Broken);
+    assert_eq!((bench.link.state(), bench.count(LinkCount::SessionsEnded)), (LinkStatus::Stopped, 1));
+
+    let mut bench = Bench::new(told.clone());
+    bench.link.opening(bench.now);
+    bench.close(Closed::Refused);
+    bench.wait();
+    bench.open();
+    bench.hear_octets(&[0x20, 2, 0, 1]);
+    bench.close(Closed::Orderly);
+    bench.wait();
+    assert_eq!(bench.open(), "CONNECT 3.1.1 clean", "an older broker is asked in its own protocol");
+
+    let mut bench = Bench::new(told);
+    bench.open();
+    bench.hear_octets(&[0x20, 3, 0, 0x87, 0]);
+    bench.close(Closed::Orderly);
+    assert_eq!((bench.link.state(), bench.count(LinkCount::SessionsEnded)), (LinkStatus::Stopped, 0));
+}
+
+#[test]
+fn the_last_goodbye_ends_a_session_that_nobody_comes_back_for() {
+    let durable = SessionScope::Durable(None);
+    for (scope, expected) in [(SessionScope::Process, Some(0)), (durable, None)] {
+        let mut bench = Bench::online(LinkSettings { scope, ..settings() });
+        bench.link.drain(bench.now);
+        let octets = bench.link.pending().to_vec();
+        let Ok(Packet::Disconnect(disconnect)) = codec_mqtt::decode(&octets, Version::V5) else { panic!("{octets:?}") };
+        assert_eq!(disconnect.properties.session_expiry_interval(), expected);
+    }
 }
 
 #[test]
@@ -155,24 +251,4 @@ fn without_session_expiry_every_connection_starts_clean() {
         bench.wait();
         assert_eq!(bench.open(), expected);
     }
-}
-
-#[test]
-fn in_3_1_1_a_clean_start_is_a_connection_of_its_own() {
-    let will = Farewell { topic: "s".into(), payload: vec![], retain: true, qos: Qos::AtLeastOnce };
-    let mut bench = Bench::new(LinkSettings { version: VersionChoice::V311, will: Some(will), ..settings() });
-    assert_eq!(bench.open(), "CONNECT 3.1.1 clean");
-    bench.hear(&accept(false, &[]));
-    assert_eq!((bench.out(), bench.events()), (vec!["DISCONNECT".into()], vec![]));
-    assert_eq!(bench.link.wish(), Wish::Close);
-    bench.close(Closed::Orderly);
-    assert_eq!(bench.open(), "CONNECT 3.1.1 resume will", "at once");
-    bench.hear(&accept(false, &[]));
-    assert_eq!(bench.events(), [LinkEvent::Up { session_present: false }]);
-    bench.close(Closed::Broken);
-    bench.wait();
-    assert_eq!(bench.open(), "CONNECT 3.1.1 resume will");
-    bench.hear(&accept(true, &[]));
-    assert_eq!(bench.events(), [LinkEvent::Down, LinkEvent::Up { session_present: true }]);
-    assert_eq!(bench.count(LinkCount::Failures), 1);
 }

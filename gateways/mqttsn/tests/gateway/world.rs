@@ -2,7 +2,7 @@
 
 use bridge_core::bridge::{BridgeSettings, LinkId, ListenerRules};
 use bridge_core::gate::{Gate, Gates};
-use bridge_core::link::{Closed, LinkSettings, Password, QueueLimits, VersionChoice, Wish};
+use bridge_core::link::{Closed, LinkSettings, Password, QueueLimits, SessionScope, VersionChoice, Wish};
 use bridge_core::meter::Meter;
 use bridge_core::owners::Directory;
 use bridge_core::peer::{GatewayId, ListenerId, Peer, Proven, ShardId};
@@ -333,6 +333,7 @@ fn link(queue: QueueLimits) -> LinkSettings {
         servers: vec!["h:1883".into()],
         will: None,
         session_expiry_s: 3600,
+        scope: SessionScope::Process,
         queue,
     }
 }

@@ -5,7 +5,7 @@ use crate::plan::Plan;
 use crate::world::{Event, World};
 use bridge_core::bridge::{BridgeSettings, LinkId, ListenerRules};
 use bridge_core::gate::Gates;
-use bridge_core::link::{LinkSettings, Password, VersionChoice};
+use bridge_core::link::{LinkSettings, Password, SessionScope, VersionChoice};
 use bridge_core::owners::Directory;
 use bridge_core::peer::{GatewayId, ListenerId, ShardId};
 use bridge_core::template::{Literals, Template};
@@ -122,6 +122,7 @@ fn link_settings(plan: &Plan, shard: ShardId, link: LinkId) -> LinkSettings {
         servers: vec!["h:1883".into()],
         will: None,
         session_expiry_s: 3600,
+        scope: SessionScope::Process,
         queue: plan.queue,
     }
 }

@@ -217,6 +217,7 @@ impl SimBroker {
         let kept = self.sessions.contains_key(client);
         let session = self.sessions.entry(client.to_owned()).or_default();
         session.conn = Some(conn);
+        session.began_clean = connect.clean_start;
         session.delayed_will = None;
         session.expiry = match connect.level.version() {
             Version::V5 => connect.properties.session_expiry_interval().unwrap_or(0),

@@ -36,6 +36,8 @@ pub struct Options {
     pub take_at_pubrel: bool,
     /// PUBACK and PUBREC say 0x10 when nobody is subscribed, 5.0 only.
     pub tell_no_subscribers: bool,
+    /// A crash that keeps sessions does not keep those that began with Clean Start 1, whatever their expiry (mosquitto).
+    pub forget_clean_starts: bool,
     /// Filters that no client may subscribe to, as they stand in SUBSCRIBE.
     pub refuse_subscribe: BTreeMap<String, ReasonCode>,
     /// Topics that no client may publish to: PUBACK and PUBREC carry the code, 5.0 only.
@@ -86,6 +88,7 @@ impl Options {
             merge_overlaps: false,
             take_at_pubrel: true,
             tell_no_subscribers: false,
+            forget_clean_starts: false,
             refuse_subscribe: BTreeMap::new(),
             refuse_publish: BTreeMap::new(),
             hold_acks: false,

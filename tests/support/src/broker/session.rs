@@ -11,6 +11,8 @@ pub(super) struct Session {
     pub(super) conn: Option<u64>,
     /// Seconds; 0 ends it with the connection.
     pub(super) expiry: u32,
+    /// Its last CONNECT had Clean Start 1.
+    pub(super) began_clean: bool,
     pub(super) delayed_will: Option<HeldWill>,
     pub(super) subscriptions: BTreeMap<String, Subscribed>,
     /// Those of `subscriptions` that a look-up by topic name does not find.

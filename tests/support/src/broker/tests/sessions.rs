@@ -134,3 +134,13 @@ fn a_kicked_client_is_told_why() {
     assert_eq!(client.hear(&mut broker), ["DISCONNECT 98"]);
     assert!(!broker.is_open(1));
 }
+
+#[test]
+fn a_broker_may_forget_in_a_crash_what_began_clean() {
+    for clean in [false, true] {
+        let mut broker = SimBroker::new(Options { forget_clean_starts: true, ..Options::new() });
+        Client::connect(&mut broker, 1, "c", clean, &KEEP);
+        broker.set_down();
+        assert_eq!(broker.has_session("c"), !clean);
+    }
+}
