@@ -2,10 +2,15 @@
 //!
 //! What can be said at once is said at once. What a store must be asked (a users file, whose hashes take their time) becomes
 //! a [`Question`], which the driver carries to the store; the decision waits for the [`Answer`], at most as long as
-//! one decision may take.
+//! one decision may take. Whatever is in doubt keeps the client out.
 
-use crate::peer::GatewayId;
+mod admissions;
+
+pub use admissions::{Admissions, Decided, MAX_WAITING};
+
+use crate::peer::{GatewayId, ListenerId};
 use crate::slab::Key;
+use crate::uplink::Refusal;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,6 +26,12 @@ pub struct ChainEntry {
     pub gateways: Vec<GatewayId>,
     /// What it does.
     pub kind: EntryKind,
+}
+
+impl ChainEntry {
+    fn serves(&self, gateway: GatewayId) -> bool {
+        self.gateways.is_empty() || self.gateways.contains(&gateway)
+    }
 }
 
 /// What an entry of the chain does.
@@ -45,6 +56,48 @@ impl fmt::Debug for EntryKind {
             }
             Self::Store(id) => f.debug_tuple("Store").field(id).finish(),
         }
+    }
+}
+
+/// The chain and what holds where it says nothing. The same for every shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthRules {
+    /// In this order.
+    pub entries: Vec<ChainEntry>,
+    /// Whether who shows no credentials at all may come in when every entry leaves the decision to the next. `None`: only
+    /// while no entry serves the gateway. Where none does, it is about everybody.
+    pub allow_anonymous: Option<bool>,
+    /// Whether a client may come in when every entry leaves the decision to the next.
+    pub on_all_ignore: bool,
+    /// What one decision may take, in milliseconds.
+    pub timeout_ms: u64,
+    /// Listeners whose clients are not asked who they are (`enable_authn = false`).
+    pub open_listeners: Vec<ListenerId>,
+}
+
+impl Default for AuthRules {
+    /// Everybody may come in.
+    fn default() -> Self {
+        Self {
+            entries: Vec::new(),
+            allow_anonymous: None,
+            on_all_ignore: false,
+            timeout_ms: 5000,
+            open_listeners: Vec::new(),
+        }
+    }
+}
+
+impl AuthRules {
+    /// What holds when no entry has said anything about a client with these credentials.
+    fn unheard(&self, gateway: GatewayId, username: &str, password: &[u8]) -> Result<(), Refusal> {
+        let anonymous = username.is_empty() && password.is_empty();
+        let welcome = if self.entries.iter().any(|entry| entry.serves(gateway)) {
+            self.on_all_ignore || anonymous && self.allow_anonymous == Some(true)
+        } else {
+            self.allow_anonymous != Some(false)
+        };
+        if welcome { Ok(()) } else { Err(Refusal::BadCredentials) }
     }
 }
 
@@ -124,24 +177,4 @@ impl fmt::Debug for Masked<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_password_is_never_shown() {
-        let shown = |credentials: &Credentials| format!("{credentials:?}");
-        let mut who = Credentials {
-            client_id: "lamp".into(),
-            username: "ann".into(),
-            password: (*b"s3cret").into(),
-            gateway: GatewayId(0),
-            address: None,
-        };
-        assert!(shown(&who).contains("password: ***") && !shown(&who).contains("s3cret"), "{who:?}");
-        assert!(!shown(&who).contains("115"), "nor its octets: {who:?}");
-        who.password = Box::default();
-        assert!(shown(&who).contains("password: none"), "{who:?}");
-        let fixed = EntryKind::Static { username: "ann".into(), password: (*b"s3cret").into() };
-        assert_eq!(format!("{fixed:?}"), r#"Static { username: "ann", password: *** }"#);
-    }
-}
+mod tests;

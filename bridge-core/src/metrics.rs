@@ -15,12 +15,19 @@ const fn gauge(name: &'static str, help: &'static str) -> Family {
 pub const CLIENTS: Family = gauge("tidegate_clients", "Clients known to the bridge, connected or kept");
 /// Upstream subscriptions.
 pub const UPSTREAM_FILTERS: Family = gauge("tidegate_upstream_filters", "Topic filters subscribed at the broker");
+/// Decisions about who may come in.
+pub const ADMISSIONS: Family =
+    counter("tidegate_admissions_total", "Clients that wanted to come in, by what became of it");
+/// Decisions under way.
+pub const ADMISSIONS_WAITING: Family = gauge("tidegate_admissions_waiting", "Clients that wait for a credential store");
 /// What the access rules deny.
 pub const ACL_DENIED: Family =
     counter("tidegate_acl_denied_total", "Publications and subscriptions that the access rules deny");
 /// Decisions by the access rules.
 pub const ACL_CACHE: Family =
     counter("tidegate_acl_cache_total", "Decisions by the access rules, by whether one was remembered");
+/// Events that found no room.
+pub const EVENTS_DROPPED: Family = counter("tidegate_events_dropped_total", "Events about clients that were dropped");
 /// Messages of devices, by type.
 pub const PACKETS: Family = counter("tidegate_packets_total", "Messages from and to devices, by type");
 /// What went wrong, by whose fault it is.

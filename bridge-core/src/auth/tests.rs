@@ -1,0 +1,266 @@
+//! The chain, with the stores played by the test.
+
+use super::*;
+use crate::time::{Deadline, Now};
+use crate::topic::ClientId;
+use crate::uplink::{Admission, Applicant, Identity, Password, Token};
+
+const SN: GatewayId = GatewayId(0);
+const STOMP: GatewayId = GatewayId(1);
+const USERS: StoreId = StoreId(0);
+const MORE: StoreId = StoreId(1);
+
+fn at(mono_ms: u64) -> Now {
+    Now { mono_ms, wall_ms: 0 }
+}
+
+fn store(id: StoreId) -> ChainEntry {
+    ChainEntry { gateways: Vec::new(), kind: EntryKind::Store(id) }
+}
+
+fn fixed(username: &str, password: &str) -> ChainEntry {
+    let (username, password) = (username.into(), password.as_bytes().into());
+    ChainEntry { gateways: Vec::new(), kind: EntryKind::Static { username, password } }
+}
+
+fn only(gateway: GatewayId, entry: ChainEntry) -> ChainEntry {
+    ChainEntry { gateways: vec![gateway], ..entry }
+}
+
+fn chain(entries: Vec<ChainEntry>) -> AuthRules {
+    AuthRules { entries, ..AuthRules::default() }
+}
+
+fn applicant<'a>(username: &'a str, password: &'a str) -> Applicant<'a> {
+    Applicant {
+        gateway: SN,
+        listener: ListenerId(0),
+        id: ClientId::try_from("lamp").unwrap(),
+        username,
+        password: Password(password.as_bytes()),
+        address: None,
+        proven: crate::peer::Proven::default(),
+    }
+}
+
+fn admit(rules: &AuthRules, who: &Applicant<'_>) -> Admission {
+    Admissions::new(Arc::new(rules.clone())).admit(at(0), Token(7), who)
+}
+
+fn granted(username: &str, superuser: bool) -> Result<Identity, Refusal> {
+    Ok(Identity { username: username.into(), superuser })
+}
+
+/// The verdict about `who`, with the stores' words in the order in which they are asked; and who was asked with what.
+fn run(rules: AuthRules, who: &Applicant<'_>, words: &[Opinion]) -> (Result<Identity, Refusal>, Vec<(u16, String)>) {
+    let mut admissions = Admissions::new(Arc::new(rules));
+    let (mut asked, mut words) = (Vec::new(), words.iter());
+    match admissions.admit(at(0), Token(7), who) {
+        Admission::Granted(identity) => return (Ok(identity), asked),
+        Admission::Refused(refusal) => return (Err(refusal), asked),
+        Admission::Parked => {}
+    }
+    while let Some(question) = admissions.take_question() {
+        let shown = &question.credentials;
+        let password = String::from_utf8_lossy(&shown.password);
+        asked.push((question.store.0, format!("{} {}:{password}", shown.client_id, shown.username)));
+        let opinion = *words.next().expect("another word for another question");
+        admissions.answer(at(1), Answer { id: question.id, opinion });
+    }
+    let decided = admissions.take_decided().expect("a decision");
+    assert_eq!((decided.gateway, decided.applicant, admissions.take_decided()), (SN, Token(7), None));
+    assert_eq!(admissions.next_deadline(), None, "nothing is left behind");
+    (decided.verdict, asked)
+}
+
+const YES: Opinion = Opinion::Allow { superuser: false };
+
+#[test]
+fn a_password_is_never_shown() {
+    let shown = |credentials: &Credentials| format!("{credentials:?}");
+    let mut who = Credentials {
+        client_id: "lamp".into(),
+        username: "ann".into(),
+        password: (*b"s3cret").into(),
+        gateway: GatewayId(0),
+        address: None,
+    };
+    assert!(shown(&who).contains("password: ***") && !shown(&who).contains("s3cret"), "{who:?}");
+    assert!(!shown(&who).contains("115"), "nor its octets: {who:?}");
+    who.password = Box::default();
+    assert!(shown(&who).contains("password: none"), "{who:?}");
+    assert_eq!(format!("{:?}", fixed("ann", "s3cret").kind), r#"Static { username: "ann", password: *** }"#);
+}
+
+#[test]
+#[rustfmt::skip]
+fn without_a_store_it_is_said_at_once() {
+    let (nobody, ann) = (applicant("", ""), applicant("ann", "pw"));
+    let rules = |entries: Vec<ChainEntry>, allow_anonymous, on_all_ignore| {
+        AuthRules { allow_anonymous, on_all_ignore, ..chain(entries) }
+    };
+    let bad = Err(Refusal::BadCredentials);
+    let elsewhere = || vec![only(STOMP, store(USERS))];
+    let stat = || vec![fixed("site", "x")];
+    let table = [
+        ("empty chain",                     rules(vec![], None, false),              granted("", false), granted("ann", false)),
+        ("empty chain, anonymous",          rules(vec![], Some(true), false),        granted("", false), granted("ann", false)),
+        ("empty chain, none anonymous",     rules(vec![], Some(false), true),        bad.clone(),        bad.clone()),
+        ("entry of another gateway",        rules(elsewhere(), None, false),         granted("", false), granted("ann", false)),
+        ("the same, none anonymous",        rules(elsewhere(), Some(false), false),  bad.clone(),        bad.clone()),
+        ("static alone decides nothing",    rules(stat(), None, false),              bad.clone(),        bad.clone()),
+        ("and leaves nobody anonymous",     rules(stat(), Some(true), false),        bad.clone(),        bad.clone()),
+        ("all ignore means allow",          rules(stat(), None, true),               granted("site", false), granted("site", false)),
+    ];
+    for (what, rules, for_nobody, for_ann) in table {
+        assert_eq!(run(rules.clone(), &nobody, &[]), (for_nobody, vec![]), "{what}");
+        assert_eq!(run(rules, &ann, &[]), (for_ann, vec![]), "{what}");
+    }
+}
+
+#[test]
+fn a_listener_without_authentication_asks_nobody() {
+    let rules = AuthRules { open_listeners: vec![ListenerId(1)], ..chain(vec![fixed("site", "x"), store(USERS)]) };
+    assert_eq!(admit(&rules, &applicant("ann", "")), Admission::Parked);
+    let open = Applicant { listener: ListenerId(1), ..applicant("ann", "") };
+    assert_eq!(admit(&rules, &open), Admission::Granted(Identity { username: "ann".into(), superuser: false }));
+}
+
+#[test]
+#[rustfmt::skip]
+fn a_store_ends_it_or_leaves_it_to_the_next() {
+    let two = || chain(vec![store(USERS), store(MORE)]);
+    let ann = applicant("ann", "pw");
+    let table: [(&[Opinion], Result<Identity, Refusal>); 8] = [
+        (&[YES],                                                granted("ann", false)),
+        (&[Opinion::Allow { superuser: true }],                 granted("ann", true)),
+        (&[Opinion::Deny],                                      Err(Refusal::BadCredentials)),
+        (&[Opinion::Failed],                                    Err(Refusal::AuthUnavailable)),
+        (&[Opinion::Busy],                                      Err(Refusal::Busy)),
+        (&[Opinion::Ignore, YES],                               granted("ann", false)),
+        (&[Opinion::Ignore, Opinion::Failed],                   Err(Refusal::AuthUnavailable)),
+        (&[Opinion::Ignore, Opinion::Ignore],                   Err(Refusal::BadCredentials)),
+    ];
+    for (words, expected) in table {
+        let (verdict, asked) = run(two(), &ann, words);
+        assert_eq!(verdict, expected, "{words:?}");
+        let everyone = [(0, "lamp ann:pw".to_owned()), (1, "lamp ann:pw".to_owned())];
+        assert_eq!(asked, everyone[..words.len()], "{words:?}");
+    }
+}
+
+#[test]
+fn when_all_ignore_only_who_shows_nothing_is_anonymous() {
+    let rules = AuthRules { allow_anonymous: Some(true), ..chain(vec![store(USERS)]) };
+    let verdict = |rules: &AuthRules, who| run(rules.clone(), &who, &[Opinion::Ignore]).0;
+    assert_eq!(verdict(&rules, applicant("", "")), granted("", false));
+    assert_eq!(verdict(&rules, applicant("ann", "")), Err(Refusal::BadCredentials));
+    assert_eq!(verdict(&rules, applicant("", "pw")), Err(Refusal::BadCredentials));
+    assert_eq!(verdict(&chain(vec![store(USERS)]), applicant("", "")), Err(Refusal::BadCredentials));
+    let lenient = AuthRules { on_all_ignore: true, ..chain(vec![store(USERS)]) };
+    assert_eq!(verdict(&lenient, applicant("ann", "pw")), granted("ann", false));
+}
+
+#[test]
+fn a_static_entry_replaces_what_the_client_brought_for_all_entries_after_it() {
+    let entries = vec![store(USERS), fixed("site", "x"), only(STOMP, fixed("other", "y")), store(MORE)];
+    let (verdict, asked) = run(chain(entries), &applicant("ann", "pw"), &[Opinion::Ignore, YES]);
+    assert_eq!(verdict, granted("site", false));
+    assert_eq!(asked, [(0, "lamp ann:pw".to_owned()), (1, "lamp site:x".to_owned())]);
+}
+
+#[test]
+fn an_entry_serves_its_gateways_only() {
+    let entries = vec![only(STOMP, store(USERS)), only(SN, store(MORE))];
+    let (_, asked) = run(chain(entries), &applicant("ann", "pw"), &[YES]);
+    assert_eq!(asked, [(1, "lamp ann:pw".to_owned())]);
+}
+
+#[test]
+fn a_decision_has_one_deadline_and_a_late_answer_finds_nothing() {
+    let rules = AuthRules { timeout_ms: 100, ..chain(vec![store(USERS), store(MORE)]) };
+    let mut admissions = Admissions::new(Arc::new(rules));
+    assert_eq!(admissions.admit(at(1000), Token(1), &applicant("ann", "")), Admission::Parked);
+    assert_eq!(admissions.admit(at(1050), Token(2), &applicant("bob", "")), Admission::Parked);
+    let first = admissions.take_question().unwrap();
+    assert_eq!(admissions.next_deadline(), Some(Deadline(1100)));
+    admissions.answer(at(1090), Answer { id: first.id, opinion: Opinion::Ignore });
+    assert_eq!(
+        admissions.next_deadline(),
+        Some(Deadline(1100)),
+        "the second store has what the first left of the time"
+    );
+    admissions.timer(at(1099));
+    assert_eq!(admissions.take_decided(), None);
+    admissions.timer(at(1100));
+    let late = Decided { gateway: SN, applicant: Token(1), verdict: Err(Refusal::AuthUnavailable) };
+    assert_eq!(admissions.take_decided(), Some(late));
+    assert_eq!(admissions.take_question().map(|q| q.credentials.username.clone()), Some("bob".into()));
+    assert_eq!(admissions.take_question().map(|q| q.id), None, "nobody waits for the other question any more");
+    admissions.answer(at(1101), Answer { id: first.id, opinion: YES });
+    assert_eq!(admissions.take_decided(), None);
+    assert_eq!(admissions.next_deadline(), Some(Deadline(1150)));
+}
+
+#[test]
+fn an_answer_that_comes_at_the_deadline_comes_too_late() {
+    let rules = AuthRules { timeout_ms: 100, ..chain(vec![store(USERS)]) };
+    let mut admissions = Admissions::new(Arc::new(rules));
+    assert_eq!(admissions.admit(at(0), Token(1), &applicant("ann", "")), Admission::Parked);
+    let id = admissions.take_question().unwrap().id;
+    admissions.answer(at(100), Answer { id, opinion: YES });
+    assert_eq!(admissions.take_decided().unwrap().verdict, Err(Refusal::AuthUnavailable));
+}
+
+#[test]
+fn an_answer_counts_once_and_for_its_own_question() {
+    let mut admissions = Admissions::new(Arc::new(chain(vec![store(USERS), store(MORE)])));
+    assert_eq!(admissions.admit(at(0), Token(1), &applicant("ann", "")), Admission::Parked);
+    let first = admissions.take_question().unwrap().id;
+    admissions.answer(at(1), Answer { id: first, opinion: Opinion::Ignore });
+    let second = admissions.take_question().unwrap();
+    assert_eq!(second.store, MORE);
+    admissions.answer(at(2), Answer { id: first, opinion: YES });
+    assert_eq!(admissions.take_decided(), None, "the first store has no say in what the second is asked");
+    admissions.answer(at(3), Answer { id: second.id, opinion: Opinion::Deny });
+    assert_eq!(admissions.take_decided().unwrap().verdict, Err(Refusal::BadCredentials));
+    admissions.answer(at(4), Answer { id: second.id, opinion: YES });
+    assert_eq!(admissions.take_decided(), None);
+}
+
+#[test]
+fn a_new_chain_lets_nobody_in_on_the_word_of_the_old_one() {
+    let mut admissions = Admissions::new(Arc::new(chain(vec![store(USERS)])));
+    for number in 1..=3 {
+        assert_eq!(admissions.admit(at(0), Token(number), &applicant("ann", "")), Admission::Parked);
+    }
+    let asked = admissions.take_question().unwrap().id;
+    admissions.replace(Arc::new(chain(vec![])));
+    for number in 1..=3 {
+        let told = Decided { gateway: SN, applicant: Token(number), verdict: Err(Refusal::Busy) };
+        assert_eq!(admissions.take_decided(), Some(told));
+    }
+    admissions.answer(at(1), Answer { id: asked, opinion: YES });
+    assert_eq!(admissions.take_decided(), None);
+    assert!(admissions.take_question().is_none() && admissions.next_deadline().is_none());
+    let welcome = Admission::Granted(Identity { username: "ann".into(), superuser: false });
+    assert_eq!(admissions.admit(at(2), Token(4), &applicant("ann", "")), welcome);
+}
+
+#[test]
+fn no_more_wait_than_may() {
+    let mut admissions = Admissions::new(Arc::new(chain(vec![store(USERS)])));
+    for _ in 0..MAX_WAITING {
+        assert_eq!(admissions.admit(at(0), Token(1), &applicant("ann", "")), Admission::Parked);
+    }
+    assert_eq!(admissions.admit(at(0), Token(2), &applicant("ann", "")), Admission::Refused(Refusal::Busy));
+    let id = admissions.take_question().unwrap().id;
+    admissions.answer(at(1), Answer { id, opinion: YES });
+    assert_eq!(admissions.admit(at(1), Token(3), &applicant("ann", "")), Admission::Parked);
+    admissions.timer(at(10_000));
+    assert_eq!(
+        admissions.admit(at(10_000), Token(4), &applicant("ann", "")),
+        Admission::Refused(Refusal::Busy),
+        "nobody has carried the questions away"
+    );
+}
