@@ -12,6 +12,7 @@ pub mod auth;
 pub mod bridge;
 pub mod config;
 pub mod downlink;
+pub mod events;
 pub mod gate;
 pub mod journal;
 pub mod link;
