@@ -61,6 +61,8 @@ pub struct Wanted {
     pub id_like: Option<String>,
     /// The user name.
     pub username: Option<String>,
+    /// Part of the user name.
+    pub username_like: Option<String>,
     /// The address, without its port.
     pub ip: Option<IpAddr>,
     /// What it is in, by its name in [`ClientRow::state`].
@@ -75,6 +77,7 @@ impl Wanted {
     pub fn fits(&self, id: &str, username: &str, ip: IpAddr, state: &str, clean: bool) -> bool {
         self.id_like.as_ref().is_none_or(|part| id.contains(part.as_str()))
             && self.username.as_ref().is_none_or(|name| name == username)
+            && self.username_like.as_ref().is_none_or(|part| username.contains(part.as_str()))
             && self.ip.is_none_or(|wanted| wanted == ip)
             && self.state.as_ref().is_none_or(|wanted| wanted == state)
             && self.clean.is_none_or(|wanted| wanted == clean)

@@ -112,6 +112,21 @@ impl<T> Slab<T> {
         }
     }
 
+    /// How many slots there are, free ones included.
+    #[must_use]
+    pub const fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// What lives in at most `most` slots from slot `first` on, in slot order: a walk in steps that take a bounded time.
+    pub fn slice(&self, first: u32, most: usize) -> impl Iterator<Item = (Key, &T)> {
+        let rest = self.slots.get(first as usize..).unwrap_or_default();
+        rest.iter().take(most).zip(first..).filter_map(|(slot, index)| match slot {
+            Slot::Taken { generation, value } => Some((Key { slot: index, generation: *generation }, value)),
+            Slot::Free { .. } => None,
+        })
+    }
+
     /// All that lives here, in slot order.
     pub fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
         self.slots.iter().zip(0..).filter_map(|(slot, index)| match slot {
@@ -139,5 +154,17 @@ mod tests {
         assert_eq!(slab.len(), 2);
         assert_eq!(Key::from_bits(b.to_bits()), b);
         assert_eq!(slab.iter().map(|(key, _)| key).collect::<Vec<_>>(), [c, b]);
+    }
+
+    #[test]
+    fn a_slice_counts_slots_whether_they_are_taken_or_not() {
+        let mut slab = Slab::default();
+        let keys: Vec<Key> = (0..5).map(|n| slab.insert(n).unwrap()).collect();
+        assert_eq!((slab.remove(keys[1]), slab.remove(keys[2])), (Some(1), Some(2)));
+        let slice = |first, most| slab.slice(first, most).map(|(_, n)| *n).collect::<Vec<_>>();
+        assert_eq!((slab.len(), slab.slots()), (3, 5));
+        assert_eq!((slice(0, 3), slice(1, 2), slice(2, 2), slice(3, 100)), (vec![0], vec![], vec![3], vec![3, 4]));
+        assert_eq!((slice(5, 100), slice(u32::MAX, 100)), (vec![], vec![]));
+        assert!(slab.slice(3, 2).all(|(key, _)| key == keys[3] || key == keys[4]));
     }
 }

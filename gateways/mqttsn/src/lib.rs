@@ -5,6 +5,7 @@
 //! into the outbox or to the bridge at once. What the specification leaves open is in `docs/mqttsn.md`.
 #![forbid(unsafe_code)]
 
+mod ask;
 mod base;
 mod config;
 mod connect;

@@ -294,8 +294,8 @@ impl Machine for Mqttsn {
         sn::decode(datagram).ok().and_then(|frame| frame.via).map_or(&[], |via| via.node_id)
     }
 
-    fn ask(&mut self, _cx: &mut Cx<'_>, _ask: &Ask<'_>) -> Answer {
-        Answer::NoSuchClient
+    fn ask(&mut self, cx: &mut Cx<'_>, ask: &Ask<'_>) -> Answer {
+        self.answer(cx, ask)
     }
 
     fn freeze(&self, _now: Now, _client: Token, _into: &mut Vec<u8>) -> Frozen<'_> {

@@ -100,6 +100,16 @@ impl Sessions {
         self.slab.iter()
     }
 
+    /// Those in at most `most` slots from slot `first` on, in slot order.
+    pub(crate) fn slice(&self, first: u32, most: usize) -> impl Iterator<Item = (Key, &Session)> {
+        self.slab.slice(first, most)
+    }
+
+    /// Slots there are, free ones included.
+    pub(crate) const fn slots(&self) -> usize {
+        self.slab.slots()
+    }
+
     /// How many are present: for the invariants.
     pub(crate) fn bound(&self) -> usize {
         self.by_address.len()

@@ -9,7 +9,7 @@ use crate::will::{qos_down, qos_up};
 use bridge_core::Qos;
 use bridge_core::machine::Cx;
 use bridge_core::topic::{TopicFilter, TopicName};
-use bridge_core::uplink::{Refusal, Taken, Token, Uplink};
+use bridge_core::uplink::{ClientRef, Refusal, Taken, Token, Uplink};
 use codec_mqttsn as sn;
 use codec_mqttsn::{Filter, Message, MsgId, ReturnCode, TopicId};
 
@@ -24,6 +24,8 @@ pub(crate) struct Subscriptions {
 struct Subscription {
     token: u32,
     filter: Place,
+    /// As asked for, and as granted once it is.
+    qos: Qos,
     /// SUBACK is owed.
     pending: Option<Pending>,
 }
@@ -78,6 +80,15 @@ impl Subscriptions {
     pub(crate) const fn len(&self) -> usize {
         self.list.len()
     }
+
+    /// Filters and QoS, in the order in which they came.
+    pub(crate) fn iter<'a>(
+        &'a self,
+        registry: &'a Registry,
+        predefined: &'a Predefined,
+    ) -> impl Iterator<Item = (&'a str, Qos)> {
+        self.list.iter().filter_map(|s| Some((s.filter.text(registry, predefined)?, s.qos)))
+    }
 }
 
 impl Place {
@@ -129,23 +140,84 @@ impl Session {
         if entry.is_none() && !self.subscriptions.has_room(&place, base.rules.max_topics) {
             return Err(refused(ReturnCode::InvalidTopicId, Count::RegistryFull));
         }
-        let token = entry.map_or(self.subscriptions.next, |s| s.token);
+        match self.join(cx, client, filter, qos, known, place, Some(pending)) {
+            Taken::Done | Taken::Owed => Ok(()),
+            Taken::Full => Err(refused(ReturnCode::Congestion, Count::Congested)),
+            Taken::Denied(why) => Err(refused(code(why), Count::BrokerRefused)),
+        }
+    }
+
+    /// Asks the broker for a subscription, an old one again (`known`) or a new one; what the bridge takes is in the list.
+    #[expect(clippy::too_many_arguments, reason = "all that was found out about one subscription")]
+    fn join(
+        &mut self,
+        cx: &mut Cx<'_>,
+        client: ClientRef,
+        filter: TopicFilter<'_>,
+        qos: Qos,
+        known: Option<usize>,
+        place: Place,
+        pending: Option<Pending>,
+    ) -> Taken {
+        let Subscriptions { list, next } = &mut self.subscriptions;
+        let entry = known.and_then(|place| list.get_mut(place));
+        let token = entry.as_ref().map_or(*next, |s| s.token);
         let uplink = Uplink::Subscribe { token: Token(u64::from(token)), filter, qos, retained: true };
-        match cx.bridge.up(cx.now, client, uplink) {
-            Taken::Done | Taken::Owed => {}
-            Taken::Full => return Err(refused(ReturnCode::Congestion, Count::Congested)),
-            Taken::Denied(why) => return Err(refused(code(why), Count::BrokerRefused)),
+        let taken = cx.bridge.up(cx.now, client, uplink);
+        if let Taken::Full | Taken::Denied(_) = taken {
+            return taken;
         }
-        if let Some(entry) = known.and_then(|place| self.subscriptions.list.get_mut(place)) {
-            entry.pending = Some(pending);
+        if let Some(entry) = entry {
+            // A SUBACK that is owed stays owed.
+            (entry.qos, entry.pending) = (qos, pending.or(entry.pending));
         } else {
-            self.subscriptions.next = self.subscriptions.next.wrapping_add(1);
-            if self.subscriptions.list.len() < 4 {
-                self.subscriptions.list.reserve_exact(1);
+            *next = next.wrapping_add(1);
+            if list.len() < 4 {
+                list.reserve_exact(1);
             }
-            self.subscriptions.list.push(Subscription { token, filter: place, pending: Some(pending) });
+            list.push(Subscription { token, filter: place, qos, pending });
         }
-        Ok(())
+        taken
+    }
+
+    /// A subscription in the client's stead: no SUBACK goes to it. It learns the topic by REGISTER when a message comes.
+    pub(crate) fn subscribe_for(
+        &mut self,
+        base: &Base,
+        cx: &mut Cx<'_>,
+        filter: TopicFilter<'_>,
+        qos: Qos,
+    ) -> Result<(), Refusal> {
+        let client = self.client.ok_or(Refusal::Busy)?;
+        let known = self.subscriptions.position(filter.as_str(), &self.registry, &base.rules.predefined);
+        let named = Filter::Name(filter.as_str());
+        let (_, place) = place(filter, &named, &mut self.registry, base).map_err(|_full| Refusal::Limit)?;
+        if known.is_none() && !self.subscriptions.has_room(&place, base.rules.max_topics) {
+            return Err(Refusal::Limit);
+        }
+        match self.join(cx, client, filter, qos, known, place, None) {
+            Taken::Done | Taken::Owed => Ok(()),
+            Taken::Full => Err(Refusal::Limit),
+            Taken::Denied(why) => Err(why),
+        }
+    }
+
+    /// Ends a subscription in the client's stead; false when there is none.
+    pub(crate) fn unsubscribe_for(&mut self, base: &Base, cx: &mut Cx<'_>, filter: TopicFilter<'_>) -> bool {
+        let known = self.subscriptions.position(filter.as_str(), &self.registry, &base.rules.predefined);
+        let Some(place) = known else { return false };
+        self.part(base, cx, place, filter);
+        true
+    }
+
+    /// Ends the subscription at this place in the list.
+    fn part(&mut self, base: &Base, cx: &mut Cx<'_>, place: usize, filter: TopicFilter<'_>) {
+        let Some(client) = self.client else { return };
+        let Subscription { token, .. } = self.subscriptions.list.remove(place);
+        let uplink = Uplink::Unsubscribe { token: Token(u64::from(token)), filter };
+        if let Taken::Full | Taken::Denied(_) = cx.bridge.up(cx.now, client, uplink) {
+            base.counts.up(Count::BrokerRefused);
+        }
     }
 
     /// The broker has answered.
@@ -154,8 +226,9 @@ impl Session {
         let Some(position) = list.iter().position(|s| u64::from(s.token) == token.0) else { return };
         let Some(entry) = list.get_mut(position) else { return };
         let pending = entry.pending.take();
-        if granted.is_err() {
-            list.remove(position);
+        match granted {
+            Ok(qos) => entry.qos = qos,
+            Err(_) => drop(list.remove(position)),
         }
         let (Some(pending), true) = (pending, self.is_active()) else { return };
         match granted {
@@ -176,12 +249,8 @@ impl Session {
         match read_filter(&unsubscribe.filter, predefined) {
             Ok(filter) => {
                 let known = self.subscriptions.position(filter.as_str(), &self.registry, predefined);
-                if let (Some(place), Some(client)) = (known, self.client) {
-                    let Subscription { token, .. } = self.subscriptions.list.remove(place);
-                    let uplink = Uplink::Unsubscribe { token: Token(u64::from(token)), filter };
-                    if let Taken::Full | Taken::Denied(_) = cx.bridge.up(cx.now, client, uplink) {
-                        base.counts.up(Count::BrokerRefused);
-                    }
+                if let Some(place) = known {
+                    self.part(base, cx, place, filter);
                 }
             }
             Err(refused) => base.counts.up(refused.why),

@@ -6,16 +6,20 @@
 
 mod counts;
 mod line;
+mod question;
 #[cfg(test)]
 mod tests;
+
+pub use question::Question;
 
 use crate::broker::Target;
 use crate::clock::Clock;
 use crate::sys::BATCH;
 use crate::udp::{Batch, BoundUdp, SendQueue, UdpListener};
+use bridge_core::ask::Answer;
 use bridge_core::bridge::LinkId;
 use bridge_core::meter::{Counts, Meter};
-use bridge_core::peer::{ListenerId, Peer, Proven};
+use bridge_core::peer::{GatewayId, ListenerId, Peer, Proven};
 use bridge_core::time::{Deadline, Now};
 use counts::DriverCount;
 use line::Line;
@@ -47,6 +51,15 @@ pub enum Command {
     Drain(Duration),
     /// Bring the gauges up to date and say how the links are.
     Report(oneshot::Sender<Report>),
+    /// A question of the admin API about the clients of one gateway.
+    Ask {
+        /// Whose.
+        gateway: GatewayId,
+        /// What.
+        question: Question,
+        /// Whoever asked.
+        answer: oneshot::Sender<Answer>,
+    },
 }
 
 /// How a shard is.
@@ -212,6 +225,12 @@ impl Driver {
                     let links = self.lines.iter().filter_map(|line| line.report(now, &self.shard)).collect();
                     // Nobody waits any more: nothing is lost.
                     drop(answer.send(Report { reachable: self.shard.is_reachable(), links }));
+                }
+                // Who has stopped waiting for an answer has no effect any more.
+                Command::Ask { answer, .. } if answer.is_closed() => {}
+                Command::Ask { gateway, question, answer } => {
+                    let told = question.put(|ask| self.shard.ask(now, gateway, ask));
+                    drop(answer.send(told));
                 }
             }
         }

@@ -11,4 +11,4 @@ mod sys;
 pub mod udp;
 
 pub use clock::Clock;
-pub use driver::{Command, Driver, DriverSettings, LinkReport, Report};
+pub use driver::{Command, Driver, DriverSettings, LinkReport, Question, Report};

@@ -7,6 +7,7 @@
     reason = "a broken expectation must stop the test there"
 )]
 
+mod asking;
 mod connecting;
 mod corpus;
 mod downlink;

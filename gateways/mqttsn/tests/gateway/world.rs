@@ -1,5 +1,6 @@
 //! Devices, a shard with one machine, a broker, and the clock.
 
+use bridge_core::ask::{Answer, Ask};
 use bridge_core::bridge::{BridgeSettings, LinkId, ListenerRules};
 use bridge_core::gate::{Gate, Gates};
 use bridge_core::link::{Closed, LinkSettings, Password, QueueLimits, SessionScope, VersionChoice, Wish};
@@ -115,6 +116,13 @@ impl World {
     /// The same through listener 1.
     pub(crate) fn ask_elsewhere(&mut self, port: u16, hex: &str) -> Vec<String> {
         self.datagram(1, port, &unhex(hex))
+    }
+
+    /// The admin API asks something.
+    pub(crate) fn query(&mut self, ask: &Ask<'_>) -> Answer {
+        let answer = self.shard.ask(self.now, GatewayId(0), ask);
+        self.settle();
+        answer
     }
 
     /// The same with a message instead of octets.

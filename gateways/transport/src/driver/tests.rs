@@ -2,12 +2,14 @@
 
 use super::*;
 use crate::udp;
+use bridge_core::Qos;
 use bridge_core::ask::{Answer, Ask};
 use bridge_core::bridge::BridgeSettings;
 use bridge_core::gate::Gates;
 use bridge_core::machine::{Cx, Handled, Input, Machine};
 use bridge_core::owners::{Directory, Owner};
 use bridge_core::peer::{GatewayId, ShardId};
+use bridge_core::uplink::Refusal;
 use shard::ShardSettings;
 use std::net::{SocketAddr, UdpSocket};
 use std::thread::JoinHandle;
@@ -38,8 +40,12 @@ impl Machine for Echo {
         0
     }
 
-    fn ask(&mut self, _cx: &mut Cx<'_>, _ask: &Ask<'_>) -> Answer {
-        Answer::NoSuchClient
+    fn ask(&mut self, _cx: &mut Cx<'_>, ask: &Ask<'_>) -> Answer {
+        match ask {
+            Ask::Kick { id } if **id == self.0.to_string() => Answer::Done,
+            Ask::Subscribe { filter, .. } if filter.as_str() == "a/#" => Answer::Done,
+            _ => Answer::NoSuchClient,
+        }
     }
 }
 
@@ -124,6 +130,24 @@ fn datagrams_go_round_and_a_drain_ends_it() {
     node.commands[0].blocking_send(Command::Report(send)).unwrap();
     let report = receive.blocking_recv().unwrap();
     assert_eq!((report.reachable, report.links), (false, vec![]));
+    node.stop();
+}
+
+#[test]
+fn a_question_is_answered_by_the_gateway_of_the_shard_that_is_asked() {
+    let node = node(2);
+    let put = |shard: usize, gateway: u8, question: Question| {
+        let (answer, answered) = oneshot::channel();
+        let command = Command::Ask { gateway: GatewayId(gateway), question, answer };
+        node.commands[shard].blocking_send(command).unwrap();
+        answered.blocking_recv().unwrap()
+    };
+    assert_eq!(put(1, 0, Question::Kick("1".into())), Answer::Done);
+    assert_eq!(put(0, 0, Question::Kick("1".into())), Answer::NoSuchClient, "shard 0 has a client 0");
+    assert_eq!(put(1, 1, Question::Kick("1".into())), Answer::NoSuchClient, "there is no gateway 1");
+    let subscribe = |filter: &str| Question::Subscribe { id: "1".into(), filter: filter.into(), qos: Qos::AtMostOnce };
+    assert_eq!(put(1, 0, subscribe("a/#")), Answer::Done);
+    assert_eq!(put(1, 0, subscribe("a/#/b")), Answer::Refused(Refusal::BadTopic));
     node.stop();
 }
 
