@@ -5,12 +5,14 @@
 
 mod client;
 mod inbound;
+mod memory;
 mod settings;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
 
 pub use inbound::{Arrival, Recipient};
+pub use memory::{FilterRecord, LinkChanges};
 pub use settings::{BridgeSettings, ListenerRules, NodeStatus};
 
 use crate::downlink::Outcome;
@@ -27,6 +29,7 @@ use crate::upstream::Upstream;
 use client::Client;
 use codec_mqtt::Qos;
 use foldhash::quality::FixedState;
+use memory::Memory;
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -85,6 +88,7 @@ struct Line {
     upstream: Upstream,
     /// SUBSCRIBEs of the restoration that are not answered yet; `None` = not online.
     restoring: Option<Vec<u32>>,
+    memory: Memory,
 }
 
 impl Line {
@@ -104,7 +108,6 @@ pub struct Bridge {
     /// What the node would say of itself, if the first link had room.
     unsaid: Option<bool>,
     draining: bool,
-    seed: u64,
     reachable: bool,
     notices: VecDeque<Notice>,
     recipients: Vec<Recipient>,
@@ -117,7 +120,8 @@ impl Bridge {
     pub fn new(settings: BridgeSettings) -> Self {
         let line = |(number, link)| {
             let seed = settings.seed.wrapping_add(number);
-            Line { link: Link::new(link, seed), upstream: Upstream::new(seed), restoring: None }
+            let (memory, upstream) = (Memory::default(), Upstream::new(seed));
+            Line { link: Link::new(link, seed), upstream, restoring: None, memory }.remembering()
         };
         Self {
             lines: (1..).zip(settings.links).map(line).collect(),
@@ -127,7 +131,6 @@ impl Bridge {
             status: settings.status,
             unsaid: None,
             draining: false,
-            seed: settings.seed,
             reachable: false,
             notices: VecDeque::new(),
             recipients: Vec::new(),
@@ -190,7 +193,8 @@ impl Bridge {
     }
 
     fn link_of(&self, client_id: &str) -> u16 {
-        let hash = FixedState::with_seed(self.seed).hash_one(client_id);
+        // The same in each process: what the broker has queued for a device lies in the session of its link.
+        let hash = FixedState::with_seed(0).hash_one(client_id);
         let count = u64::try_from(self.lines.len()).unwrap_or(1);
         u16::try_from(hash.checked_rem(count).unwrap_or(0)).unwrap_or(0)
     }
@@ -223,6 +227,11 @@ impl Bridge {
             }
             LinkEvent::Subscribed { id, granted } => self.on_suback(number, id, granted),
             LinkEvent::Up { session_present } => self.on_up(now, number, session_present),
+            LinkEvent::Unsubscribed { filter } => {
+                if let Some(line) = self.lines.get_mut(number) {
+                    line.upstream.gone(&filter);
+                }
+            }
             LinkEvent::Down => {
                 if let Some(line) = self.lines.get_mut(number) {
                     line.restoring = None;

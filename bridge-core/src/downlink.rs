@@ -9,7 +9,8 @@ use codec_mqtt::Qos;
 pub enum Downlink<'a> {
     /// A message for one of its subscriptions: once for each that it matches.
     Message(Delivery<'a>),
-    /// The answer to `Subscribe`: the QoS it may count on, or why not (it is not subscribed then).
+    /// The answer to `Subscribe`: the QoS it may count on, or why not (it is not subscribed then). A refusal may come
+    /// unasked: a broker that lost the session did not take a subscription again, and it has ended.
     Subscribed {
         /// The subscription's.
         token: Token,

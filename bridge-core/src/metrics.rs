@@ -28,6 +28,11 @@ pub const ACL_CACHE: Family =
     counter("tidegate_acl_cache_total", "Decisions by the access rules, by whether one was remembered");
 /// Events that found no room.
 pub const EVENTS_DROPPED: Family = counter("tidegate_events_dropped_total", "Events about clients that were dropped");
+/// Subscriptions refused at restoration.
+pub const SUBSCRIPTIONS_LOST: Family = counter(
+    "tidegate_subscriptions_lost_total",
+    "Subscriptions of devices that ended because the broker refused to restore them",
+);
 /// Messages of devices, by type.
 pub const PACKETS: Family = counter("tidegate_packets_total", "Messages from and to devices, by type");
 /// What went wrong, by whose fault it is.
@@ -108,5 +113,7 @@ crate::count! {
         Clients = CLIENTS {};
         /// Gauge: filters upstream.
         Filters = UPSTREAM_FILTERS {};
+        /// Devices' subscriptions that the broker refused when they were to be restored.
+        SubscriptionsLost = SUBSCRIPTIONS_LOST {};
     }
 }

@@ -7,8 +7,12 @@
 //!
 //! It is long because it is one table: filters, members and identifiers change together, in each of its methods.
 
+mod memory;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use memory::Change;
+pub use memory::FilterRecord;
 
 use crate::peer::GatewayId;
 use crate::slab::{Key, Slab};
@@ -61,12 +65,37 @@ pub(crate) enum Then {
     Unsubscribe(Box<str>),
 }
 
+/// How a device comes to a filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Coming {
+    /// It subscribes, and waits for the answer.
+    New {
+        /// It wants what the broker kept.
+        retained: bool,
+    },
+    /// It was subscribed in an earlier process, and is told nothing unless the broker refuses.
+    Back {
+        /// The broker can be asked.
+        online: bool,
+    },
+}
+
+/// What one subscriber is to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) who: Subscriber,
+    pub(crate) filter: Key,
+    pub(crate) granted: Result<Qos, Refusal>,
+    /// It did not wait for an answer: it loses what it had.
+    pub(crate) late: bool,
+}
+
 /// What follows from a device's subscribe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Joined {
     /// The broker must be asked; its answer goes through [`Upstream::answered`].
     Ask(Ask),
-    /// Goes with the SUBSCRIBE after the one that is under way.
+    /// Goes with the SUBSCRIBE after the one that is under way, or with those of [`Upstream::restore`].
     Waits,
     /// The broker has granted as much already, and the device is owed nothing that is kept.
     Granted(Qos),
@@ -126,6 +155,8 @@ pub(crate) struct Upstream {
     retired: VecDeque<u32>,
     last_id: u32,
     scratch: Vec<Key>,
+    /// What the next process must know of the filters, as far as it has changed; `None` = there is nobody to tell.
+    changes: Option<IndexMap<Box<str>, Change, FixedState>>,
 }
 
 impl Upstream {
@@ -137,6 +168,7 @@ impl Upstream {
             retired: VecDeque::new(),
             last_id: 0,
             scratch: Vec::new(),
+            changes: None,
         }
     }
 
@@ -151,18 +183,19 @@ impl Upstream {
         filter: TopicFilter<'_>,
         who: Subscriber,
         qos: Qos,
-        retained: bool,
+        coming: Coming,
     ) -> Option<(Key, Joined)> {
         let key = match self.find(filter) {
             Some(key) => key,
             None => self.add(filter)?,
         };
-        let owed = retained && !filter.is_shared();
+        let owed = coming == (Coming::New { retained: true }) && !filter.is_shared();
+        let back = matches!(coming, Coming::Back { .. });
         let place = (who.client, who.subscription);
         let entry = self.filters.get_mut(key)?;
         let before = entry.members.get(&place).map(|m| (m.cause, m.seat));
-        let active = entry.members.get(&place).is_some_and(|m| m.active);
-        let mut member = Member { who, qos, cause: entry.id, seat: NO_SEAT, owed, due: true, active };
+        let active = back || entry.members.get(&place).is_some_and(|m| m.active);
+        let mut member = Member { who, qos, cause: entry.id, seat: NO_SEAT, owed, due: !back, active };
         if let Some(granted) = entry.granted
             && !owed
             && !entry.unanswered
@@ -171,6 +204,10 @@ impl Upstream {
             (member.due, member.active) = (false, true);
             entry.members.insert(place, member);
             return Some((key, Joined::Granted(granted.min(qos))));
+        }
+        if coming == (Coming::Back { online: false }) {
+            entry.members.insert(place, member);
+            return Some((key, Joined::Waits));
         }
         let (id, waits) = match (entry.unanswered, entry.next) {
             (true, Some(next)) => (next, true),
@@ -189,20 +226,6 @@ impl Upstream {
         entry.next = waits.then_some(id);
         let joined = if waits { Joined::Waits } else { self.ask(key, id).map_or(Joined::Waits, Joined::Ask) };
         Some((key, joined))
-    }
-
-    /// Puts `who` back behind `filter`, as it was in an earlier process: nothing is asked before [`Upstream::restore`].
-    /// `None` when full.
-    pub(crate) fn rejoin(&mut self, filter: TopicFilter<'_>, who: Subscriber, qos: Qos) -> Option<Key> {
-        let key = match self.find(filter) {
-            Some(key) => key,
-            None => self.add(filter)?,
-        };
-        let entry = self.filters.get_mut(key)?;
-        entry.qos = entry.qos.max(qos);
-        let member = Member { who, qos, cause: entry.id, seat: NO_SEAT, owed: false, due: false, active: true };
-        entry.members.insert((who.client, who.subscription), member);
-        Some(key)
     }
 
     pub(crate) fn find(&self, filter: TopicFilter<'_>) -> Option<Key> {
@@ -249,6 +272,7 @@ impl Upstream {
             qos: entry.qos,
             retain_handling: if owed { SEND_RETAINED } else { SEND_NOTHING },
         };
+        self.note(key);
         self.retire(old);
         Some(ask)
     }
@@ -267,16 +291,20 @@ impl Upstream {
         if let Some(next) = entry.next {
             self.causes.remove(&next);
         }
+        if entry.granted.is_none() && !entry.unanswered {
+            self.gone(&entry.text);
+        }
         Some(entry.text)
     }
 
     /// The broker's answer to the SUBSCRIBE with `id`. `tell` hears who is to be told what; a refused subscription has
-    /// ended.
+    /// ended. A refusal leaves in force what was granted before; where that is nothing, since the broker has forgotten it,
+    /// those who had it lose it, although they did not ask.
     pub(crate) fn answered(
         &mut self,
         id: u32,
         granted: Result<Qos, Refusal>,
-        mut tell: impl FnMut(&Subscriber, Key, Result<Qos, Refusal>),
+        mut tell: impl FnMut(&Told),
     ) -> Option<Then> {
         let cause = self.causes.get(&id)?;
         let key = cause.filter;
@@ -286,46 +314,25 @@ impl Upstream {
         }
         entry.unanswered = false;
         entry.granted = granted.ok().or(entry.granted);
+        let held = entry.granted.is_some();
         for place in &cause.served {
             let Some(member) = entry.members.get_mut(place).filter(|m| m.cause == id && m.due) else { continue };
             member.due = false;
             member.active = granted.is_ok();
-            tell(&member.who, key, granted.map(|qos| qos.min(member.qos)));
+            tell(&Told { who: member.who, filter: key, granted: granted.map(|qos| qos.min(member.qos)), late: false });
         }
         if granted.is_err() {
-            entry.members.retain(|_, m| m.due || m.active);
+            for member in entry.members.values().filter(|m| m.active && !m.due && !held) {
+                tell(&Told { who: member.who, filter: key, granted, late: true });
+            }
+            entry.members.retain(|_, m| m.due || (m.active && held));
         }
         if entry.members.is_empty() {
-            let held = entry.granted.is_some();
             return self.drop_filter(key).filter(|_| held).map(Then::Unsubscribe);
         }
-        let next = entry.next.take()?;
-        self.ask(key, next).map(Then::Ask)
-    }
-
-    /// What to send when the link is back: everything, or, when the broker kept the session, what it never answered.
-    /// Who still waits for an answer is served by the new SUBSCRIBE; the others are owed nothing.
-    pub(crate) fn restore(&mut self, session_present: bool) -> Vec<Ask> {
-        let wanted = |f: &Filter| !session_present || f.unanswered || f.members.values().any(|m| m.due);
-        let keys: Vec<Key> = self.filters.iter().filter(|(_, f)| wanted(f)).map(|(key, _)| key).collect();
-        keys.into_iter().filter_map(|key| self.ask_again(key)).collect()
-    }
-
-    fn ask_again(&mut self, key: Key) -> Option<Ask> {
-        let id = fresh(&mut self.last_id, &self.causes);
-        let entry = self.filters.get_mut(key)?;
-        if let Some(next) = entry.next.take() {
-            self.causes.remove(&next);
-        }
-        let waiting = entry.members.iter_mut().filter(|(_, m)| m.due);
-        let mut served = Vec::new();
-        for (&place, member) in waiting {
-            served.push(place);
-            (member.cause, member.seat) = (id, last_seat(&served));
-        }
-        entry.qos = entry.members.values().map(|m| m.qos).max()?;
-        self.causes.insert(id, Cause { filter: key, served });
-        self.ask(key, id)
+        let next = entry.next.take();
+        self.note(key);
+        self.ask(key, next?).map(Then::Ask)
     }
 
     /// Whom a message concerns. `ids`: the subscription identifiers that came with it.

@@ -2,10 +2,11 @@
 
 use super::client::Place;
 use super::{Bridge, Notice};
+use crate::metrics::BridgeCount;
 use crate::time::Now;
 use crate::topic::TopicFilter;
 use crate::uplink::{ClientRef, Refusal, Taken, Token};
-use crate::upstream::{Joined, Subscriber, Then};
+use crate::upstream::{Coming, Joined, Subscriber, Then, Told};
 use codec_mqtt::Qos;
 
 /// Levels of a filter, its mountpoint included: each costs memory here and in the broker, and brokers have limits of
@@ -21,47 +22,47 @@ impl Bridge {
         qos: Qos,
         retained: bool,
     ) -> Taken {
-        let Some(who) = self.clients.get_mut(client.0) else { return Taken::Denied(Refusal::NoSuchClient) };
-        let Some(line) = self.lines.get_mut(usize::from(who.link)) else { return Taken::Denied(Refusal::BrokerAway) };
-        if line.restoring.is_none() {
-            return Taken::Denied(Refusal::BrokerAway);
+        match self.join(client, token, filter, qos, |online| online.then_some(Coming::New { retained })) {
+            Ok(()) => Taken::Owed,
+            Err(refusal) => Taken::Denied(refusal),
         }
+    }
+
+    /// A subscription of an earlier process, whether the link is up or not.
+    pub(super) fn resubscribe(&mut self, client: ClientRef, token: Token, filter: TopicFilter<'_>, qos: Qos) -> Taken {
+        match self.join(client, token, filter, qos, |online| Some(Coming::Back { online })) {
+            Ok(()) => Taken::Done,
+            Err(refusal) => Taken::Denied(refusal),
+        }
+    }
+
+    /// `coming` is told whether the link is online; `None` = it must be.
+    fn join(
+        &mut self,
+        client: ClientRef,
+        token: Token,
+        filter: TopicFilter<'_>,
+        qos: Qos,
+        coming: impl Fn(bool) -> Option<Coming>,
+    ) -> Result<(), Refusal> {
+        let who = self.clients.get_mut(client.0).ok_or(Refusal::NoSuchClient)?;
+        let line = self.lines.get_mut(usize::from(who.link)).ok_or(Refusal::BrokerAway)?;
+        let coming = coming(line.restoring.is_some()).ok_or(Refusal::BrokerAway)?;
         let mounted = who.mount.mount_filter(filter.as_str());
-        let Some(filter) = TopicFilter::try_from(&*mounted).ok().filter(|f| f.levels() <= MAX_LEVELS) else {
-            return Taken::Denied(Refusal::BadTopic);
-        };
+        let filter = TopicFilter::try_from(&*mounted).ok().filter(|f| f.levels() <= MAX_LEVELS);
+        let filter = filter.ok_or(Refusal::BadTopic)?;
         let (gateway, handle) = (who.gateway, who.handle);
         let subscriber = Subscriber { client, handle, gateway, subscription: token, mount: who.mount_len() };
-        let Some((key, joined)) = line.upstream.join(filter, subscriber, qos, retained) else {
-            return Taken::Denied(Refusal::Limit);
-        };
+        let (key, joined) = line.upstream.join(filter, subscriber, qos, coming).ok_or(Refusal::Limit)?;
         who.remember(Place { filter: key, subscription: token });
         match joined {
             Joined::Ask(ask) => line.link.subscribe(ask.id, &ask.filter, ask.qos, ask.retain_handling),
-            Joined::Waits => {}
-            Joined::Granted(qos) => {
+            Joined::Granted(qos) if matches!(coming, Coming::New { .. }) => {
                 self.notices.push_back(Notice::Subscribed { gateway, client: handle, token, granted: Ok(qos) });
             }
+            Joined::Waits | Joined::Granted(_) => {}
         }
-        Taken::Owed
-    }
-
-    /// A subscription of an earlier process, before its link has come up.
-    pub(super) fn resubscribe(&mut self, client: ClientRef, token: Token, filter: TopicFilter<'_>, qos: Qos) -> Taken {
-        let Some(who) = self.clients.get_mut(client.0) else { return Taken::Denied(Refusal::NoSuchClient) };
-        let Some(line) = self.lines.get_mut(usize::from(who.link)) else { return Taken::Denied(Refusal::BrokerAway) };
-        if line.restoring.is_some() {
-            return self.subscribe(client, token, filter, qos, false);
-        }
-        let mounted = who.mount.mount_filter(filter.as_str());
-        let Some(filter) = TopicFilter::try_from(&*mounted).ok().filter(|f| f.levels() <= MAX_LEVELS) else {
-            return Taken::Denied(Refusal::BadTopic);
-        };
-        let (gateway, handle) = (who.gateway, who.handle);
-        let subscriber = Subscriber { client, handle, gateway, subscription: token, mount: who.mount_len() };
-        let Some(key) = line.upstream.rejoin(filter, subscriber, qos) else { return Taken::Denied(Refusal::Limit) };
-        who.remember(Place { filter: key, subscription: token });
-        Taken::Done
+        Ok(())
     }
 
     pub(super) fn unsubscribe(&mut self, client: ClientRef, token: Token, filter: TopicFilter<'_>) -> Taken {
@@ -80,13 +81,19 @@ impl Bridge {
 
     pub(super) fn on_up(&mut self, now: Now, number: usize, session_present: bool) {
         let Some(line) = self.lines.get_mut(number) else { return };
-        let mut ids = Vec::new();
-        for ask in line.upstream.restore(session_present) {
+        let restoration = line.upstream.restore(session_present);
+        let mut ids = Vec::with_capacity(restoration.asks.len());
+        for ask in restoration.asks {
             line.link.subscribe(ask.id, &ask.filter, ask.qos, ask.retain_handling);
             ids.push(ask.id);
         }
-        ids.sort_unstable();
+        for text in restoration.unsubscribes {
+            line.link.unsubscribe(&text);
+        }
+        // Answers come in order: each is taken off the end.
+        ids.sort_unstable_by(|a, b| b.cmp(a));
         line.restoring = Some(ids);
+        line.memory.on_up(session_present);
         if number == 0 {
             self.publish_status(now, !self.draining);
         }
@@ -95,19 +102,23 @@ impl Bridge {
     pub(super) fn on_suback(&mut self, number: usize, id: u32, granted: Result<Qos, Refusal>) {
         let Some(line) = self.lines.get_mut(number) else { return };
         if let Some(ids) = &mut line.restoring
-            && let Ok(at) = ids.binary_search(&id)
+            && let Ok(at) = ids.binary_search_by(|other| id.cmp(other))
         {
             ids.remove(at);
             if let Err(refusal) = granted {
                 tracing::warn!(link = number, reason = refusal.reason(), "a subscription is not restored");
             }
         }
-        let (notices, clients) = (&mut self.notices, &mut self.clients);
-        let then = line.upstream.answered(id, granted, |who, filter, granted| {
+        let (notices, clients, counts) = (&mut self.notices, &mut self.clients, &self.counts);
+        let then = line.upstream.answered(id, granted, |told| {
+            let Told { who, filter, granted, late } = *told;
             if granted.is_err()
                 && let Some(client) = clients.get_mut(who.client.0)
             {
                 client.forget(Place { filter, subscription: who.subscription });
+            }
+            if late {
+                counts.up(BridgeCount::SubscriptionsLost);
             }
             let (gateway, client, token) = (who.gateway, who.handle, who.subscription);
             notices.push_back(Notice::Subscribed { gateway, client, token, granted });

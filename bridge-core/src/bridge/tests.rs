@@ -1,10 +1,11 @@
 //! The bridge over real links to a model broker.
 
+mod lives;
 mod world;
 
 use super::subscriptions::MAX_LEVELS;
 use super::*;
-use crate::link::Closed;
+use crate::link::{Closed, LinkSettings};
 use crate::peer::ListenerId;
 use crate::topic::{ClientId, TopicFilter, TopicName};
 use codec_mqtt::ReasonCode;
@@ -99,6 +100,26 @@ fn a_refused_subscription_is_told_so_and_is_none() {
     assert_eq!(granted(&world.notices, 7), [Err(Refusal::Broker(0x87))]);
     assert_eq!(world.bridge.lines[0].upstream.len(), 0);
     assert_eq!(world.bridge.clients.get(lamp.0).unwrap().places.len(), 0);
+}
+
+#[test]
+fn a_subscription_that_is_not_restored_is_told_and_counted() {
+    let mut world = World::new(1, "", Options::new());
+    let lamp = world.connect(7, "lamp").unwrap();
+    world.subscribe(lamp, "a", Qos::AtMostOnce);
+    world.subscribe(lamp, "b", Qos::AtMostOnce);
+    world.notices.clear();
+    world.crash();
+    world.broker.crash(Crash { keep_sessions: false, keep_retained: true });
+    world.broker.options().refuse_subscribe = [("a".to_owned(), ReasonCode::NOT_AUTHORIZED)].into();
+    world.broker.set_up();
+    world.wait(1_000);
+    assert_eq!(granted(&world.notices, 7), [Err(Refusal::Broker(0x87))]);
+    assert_eq!(world.notices.last(), Some(&Notice::Broker { reachable: true }));
+    assert_eq!(world.broker.filters("tidegate-n-0").collect::<Vec<_>>(), ["b"]);
+    assert_eq!(world.bridge.clients.get(lamp.0).unwrap().places.len(), 1);
+    let lost = world.bridge.meters()[0].read().find(|(s, _)| s.family.name == "tidegate_subscriptions_lost_total");
+    assert_eq!(lost.map(|(_, count)| count), Some(1));
 }
 
 #[test]

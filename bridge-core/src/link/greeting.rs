@@ -125,10 +125,18 @@ impl Link {
         }
     }
 
+    /// True when the session is to outlive this process.
+    #[must_use]
+    pub const fn is_durable(&self) -> bool {
+        matches!(self.settings.scope, SessionScope::Durable(_))
+    }
+
     /// What the next process must know to go on with the session that this link has now; `None` when it is not meant to.
     #[must_use]
     pub fn session_record(&self) -> Option<SessionRecord> {
-        let SessionScope::Durable(_) = &self.settings.scope else { return None };
+        if !self.is_durable() {
+            return None;
+        }
         let (target, version) = self.dial.home()?;
         let server = self.server(target).to_owned();
         Some(SessionRecord { server, version, last_packet_id: self.window.last_packet_id() })

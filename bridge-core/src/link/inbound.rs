@@ -208,11 +208,15 @@ impl Link {
     }
 
     fn on_unsuback(&mut self, unsuback: &Unsuback<'_>) {
-        if !self.requests.unsubscribed(unsuback.packet_id) {
-            self.counts.up(LinkCount::UnexpectedAnswer);
-        } else if let Some(code) = unsuback.codes.iter().next().filter(|code| code.is_error()) {
+        let Some(filter) = self.requests.unsubscribed(unsuback.packet_id) else {
+            return self.counts.up(LinkCount::UnexpectedAnswer);
+        };
+        if let Some(code) = unsuback.codes.iter().next().filter(|code| code.is_error()) {
             self.counts.up(LinkCount::UnsubscribeRefused);
             tracing::debug!(client_id = %self.settings.client_id, reason = code.text(), "UNSUBSCRIBE refused");
+        }
+        if self.is_durable() {
+            self.events.push_back(LinkEvent::Unsubscribed { filter });
         }
         self.send_requests();
     }

@@ -241,8 +241,7 @@ impl Link {
     fn send_goodbye(&mut self) {
         let ends = [Property::SessionExpiryInterval(0)];
         let mut disconnect = Disconnect::new(ReasonCode::SUCCESS);
-        let kept = matches!(self.settings.scope, SessionScope::Durable(_));
-        if self.broker.version == Version::V5 && !kept && self.settings.session_expiry_s > 0 {
+        if self.broker.version == Version::V5 && !self.is_durable() && self.settings.session_expiry_s > 0 {
             disconnect.properties = Properties::list(&ends);
         }
         self.send(&Packet::Disconnect(disconnect));

@@ -71,7 +71,7 @@ pub struct Origin {
 }
 
 /// What a link has to say to the bridge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkEvent {
     /// The broker has accepted us.
     Up {
@@ -93,6 +93,12 @@ pub enum LinkEvent {
         id: u32,
         /// What the broker grants.
         granted: Result<Qos, Refusal>,
+    },
+    /// The broker has nothing under this filter any more. Said only where a record of it is kept
+    /// ([`SessionScope::Durable`]).
+    Unsubscribed {
+        /// As given to [`Link::unsubscribe`].
+        filter: Box<str>,
     },
     /// There is room again after an answer of `Full`.
     Room,

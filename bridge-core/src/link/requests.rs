@@ -85,14 +85,12 @@ impl Requests {
         }
     }
 
-    /// True if UNSUBACK `id` answers one.
-    pub(super) fn unsubscribed(&mut self, id: PacketId) -> bool {
-        let known = matches!(self.sent.get(&id.get()), Some((_, Request { ask: Ask::Unsubscribe, .. })));
-        if known {
-            self.sent.remove(&id.get());
-            self.unsubscribes = self.unsubscribes.saturating_sub(1);
-        }
-        known
+    /// The filter of the UNSUBSCRIBE that UNSUBACK `id` answers.
+    pub(super) fn unsubscribed(&mut self, id: PacketId) -> Option<Box<str>> {
+        let (_, Request { ask: Ask::Unsubscribe, .. }) = self.sent.get(&id.get())? else { return None };
+        let (_, request) = self.sent.remove(&id.get())?;
+        self.unsubscribes = self.unsubscribes.saturating_sub(1);
+        Some(request.filter)
     }
 
     /// The connection is gone.

@@ -16,8 +16,11 @@ fn filter(text: &str) -> TopicFilter<'_> {
 
 /// Subscribes and lets the broker grant it; returns the identifier.
 fn joined(up: &mut Upstream, text: &str, slot: u32, qos: Qos) -> u32 {
-    let (_, Joined::Ask(ask)) = up.join(filter(text), device(slot), qos, true).unwrap() else { panic!("must ask") };
-    assert_eq!(up.answered(ask.id, Ok(ask.qos), |_, _, _| ()), None);
+    let (_, Joined::Ask(ask)) = up.join(filter(text), device(slot), qos, Coming::New { retained: true }).unwrap()
+    else {
+        panic!("must ask")
+    };
+    assert_eq!(up.answered(ask.id, Ok(ask.qos), |_| ()), None);
     ask.id
 }
 
@@ -62,16 +65,18 @@ fn without_identifiers_what_was_kept_goes_to_those_of_the_last_subscribe() {
 #[test]
 fn one_subscribe_at_a_time_and_the_waiting_share_the_next() {
     let mut up = Upstream::new(1);
-    let (_, Joined::Ask(one)) = up.join(filter("a"), device(1), QOS[0], true).unwrap() else { panic!() };
-    assert_eq!(up.join(filter("a"), device(2), QOS[2], true).unwrap().1, Joined::Waits);
-    assert_eq!(up.join(filter("a"), device(3), QOS[1], true).unwrap().1, Joined::Waits);
+    let (_, Joined::Ask(one)) = up.join(filter("a"), device(1), QOS[0], Coming::New { retained: true }).unwrap() else {
+        panic!()
+    };
+    assert_eq!(up.join(filter("a"), device(2), QOS[2], Coming::New { retained: true }).unwrap().1, Joined::Waits);
+    assert_eq!(up.join(filter("a"), device(3), QOS[1], Coming::New { retained: true }).unwrap().1, Joined::Waits);
     let mut told = Vec::new();
-    let then = up.answered(one.id, Ok(QOS[0]), |who, _, granted| told.push((who.client.0.slot, granted)));
+    let then = up.answered(one.id, Ok(QOS[0]), |it| told.push((it.who.client.0.slot, it.granted)));
     let Some(Then::Ask(next)) = then else { panic!("{then:?}") };
     assert_eq!(told, [(1, Ok(QOS[0]))]);
     assert_eq!((next.qos, next.retain_handling), (QOS[2], 0), "the highest that anybody asked for");
     told.clear();
-    assert_eq!(up.answered(next.id, Ok(QOS[1]), |who, _, granted| told.push((who.client.0.slot, granted))), None);
+    assert_eq!(up.answered(next.id, Ok(QOS[1]), |it| told.push((it.who.client.0.slot, it.granted))), None);
     assert_eq!(told, [(2, Ok(QOS[1])), (3, Ok(QOS[1]))], "no more than was granted");
     assert_eq!(recipients(&mut up, "a", &[next.id], true), [2, 3]);
 }
@@ -79,17 +84,19 @@ fn one_subscribe_at_a_time_and_the_waiting_share_the_next() {
 #[test]
 fn who_asks_again_while_waiting_gets_what_was_kept_once() {
     let mut up = Upstream::new(1);
-    let (_, Joined::Ask(one)) = up.join(filter("a"), device(1), QOS[0], true).unwrap() else { panic!() };
+    let (_, Joined::Ask(one)) = up.join(filter("a"), device(1), QOS[0], Coming::New { retained: true }).unwrap() else {
+        panic!()
+    };
     let mut key = None;
     for leaves in [false, false, true, false] {
-        key = up.join(filter("a"), device(2), QOS[0], true).map(|(key, _)| key);
+        key = up.join(filter("a"), device(2), QOS[0], Coming::New { retained: true }).map(|(key, _)| key);
         if leaves {
             assert_eq!(up.leave(key.unwrap(), device(2).client, device(2).subscription), None);
         }
     }
-    let Some(Then::Ask(next)) = up.answered(one.id, Ok(QOS[0]), |_, _, _| ()) else { panic!("must ask") };
+    let Some(Then::Ask(next)) = up.answered(one.id, Ok(QOS[0]), |_| ()) else { panic!("must ask") };
     let mut told = 0;
-    up.answered(next.id, Ok(QOS[0]), |_, _, _| told += 1);
+    up.answered(next.id, Ok(QOS[0]), |_| told += 1);
     assert_eq!((told, recipients(&mut up, "a", &[next.id], true)), (1, vec![2]));
     assert!(key.is_some());
 }
@@ -107,18 +114,26 @@ fn identifiers_begin_again_without_meeting_one_in_use() {
 fn a_device_that_is_owed_nothing_needs_no_subscribe_unless_the_qos_rises() {
     let mut up = Upstream::new(1);
     joined(&mut up, "a", 1, QOS[1]);
-    assert_eq!(up.join(filter("a"), device(2), QOS[0], false).unwrap().1, Joined::Granted(QOS[0]));
-    let (_, Joined::Ask(ask)) = up.join(filter("a"), device(3), QOS[2], false).unwrap() else { panic!() };
+    assert_eq!(
+        up.join(filter("a"), device(2), QOS[0], Coming::New { retained: false }).unwrap().1,
+        Joined::Granted(QOS[0])
+    );
+    let (_, Joined::Ask(ask)) = up.join(filter("a"), device(3), QOS[2], Coming::New { retained: false }).unwrap()
+    else {
+        panic!()
+    };
     assert_eq!((ask.qos, ask.retain_handling), (QOS[2], 2));
 }
 
 #[test]
 fn a_refused_subscription_has_ended() {
     let mut up = Upstream::new(1);
-    let (_, Joined::Ask(ask)) = up.join(filter("a"), device(1), QOS[0], true).unwrap() else { panic!() };
+    let (_, Joined::Ask(ask)) = up.join(filter("a"), device(1), QOS[0], Coming::New { retained: true }).unwrap() else {
+        panic!()
+    };
     let mut told = Vec::new();
     let refusal = Refusal::Broker(0x87);
-    assert_eq!(up.answered(ask.id, Err(refusal), |who, _, granted| told.push((who.client.0.slot, granted))), None);
+    assert_eq!(up.answered(ask.id, Err(refusal), |it| told.push((it.who.client.0.slot, it.granted))), None);
     assert_eq!((told, up.len()), (vec![(1, Err(refusal))], 0));
 }
 
@@ -126,16 +141,18 @@ fn a_refused_subscription_has_ended() {
 fn what_was_granted_before_a_refusal_is_taken_back() {
     let mut up = Upstream::new(1);
     joined(&mut up, "a", 1, QOS[0]);
-    let (_, Joined::Ask(ask)) = up.join(filter("a"), device(1), QOS[1], true).unwrap() else { panic!() };
-    let then = up.answered(ask.id, Err(Refusal::Broker(0x87)), |_, _, _| ());
+    let (_, Joined::Ask(ask)) = up.join(filter("a"), device(1), QOS[1], Coming::New { retained: true }).unwrap() else {
+        panic!()
+    };
+    let then = up.answered(ask.id, Err(Refusal::Broker(0x87)), |_| ());
     assert_eq!((then, up.len()), (Some(Then::Unsubscribe("a".into())), 0));
 }
 
 #[test]
 fn the_last_to_leave_unsubscribes() {
     let mut up = Upstream::new(1);
-    let (key, _) = up.join(filter("a"), device(1), QOS[0], true).unwrap();
-    up.join(filter("a"), device(2), QOS[0], true).unwrap();
+    let (key, _) = up.join(filter("a"), device(1), QOS[0], Coming::New { retained: true }).unwrap();
+    up.join(filter("a"), device(2), QOS[0], Coming::New { retained: true }).unwrap();
     assert_eq!(up.leave(key, device(1).client, Token(1)), None);
     assert_eq!(up.leave(key, device(2).client, Token(1)).as_deref(), Some("a"));
     assert_eq!(up.leave(key, device(2).client, Token(1)), None);
@@ -145,10 +162,17 @@ fn the_last_to_leave_unsubscribes() {
 #[test]
 fn members_of_a_shared_filter_take_turns_and_are_owed_nothing_that_was_kept() {
     let mut up = Upstream::new(1);
-    let (_, Joined::Ask(ask)) = up.join(filter("$share/g/a"), device(1), QOS[0], true).unwrap() else { panic!() };
+    let (_, Joined::Ask(ask)) =
+        up.join(filter("$share/g/a"), device(1), QOS[0], Coming::New { retained: true }).unwrap()
+    else {
+        panic!()
+    };
     assert_eq!(ask.retain_handling, 2);
-    up.answered(ask.id, Ok(QOS[0]), |_, _, _| ());
-    assert_eq!(up.join(filter("$share/g/a"), device(2), QOS[0], true).unwrap().1, Joined::Granted(QOS[0]));
+    up.answered(ask.id, Ok(QOS[0]), |_| ());
+    assert_eq!(
+        up.join(filter("$share/g/a"), device(2), QOS[0], Coming::New { retained: true }).unwrap().1,
+        Joined::Granted(QOS[0])
+    );
     joined(&mut up, "a", 3, QOS[0]);
     let turns: Vec<Vec<u32>> = (0..4).map(|_| recipients(&mut up, "a", &[ask.id], false)).collect();
     assert_eq!(turns, [[1], [2], [1], [2]]);
@@ -158,14 +182,14 @@ fn members_of_a_shared_filter_take_turns_and_are_owed_nothing_that_was_kept() {
 fn a_lost_session_is_restored_without_what_was_kept_but_for_those_who_still_wait() {
     let mut up = Upstream::new(1);
     joined(&mut up, "a", 1, QOS[1]);
-    up.join(filter("b"), device(2), QOS[0], true).unwrap();
-    up.join(filter("b"), device(3), QOS[1], true).unwrap();
-    let asks = up.restore(false);
+    up.join(filter("b"), device(2), QOS[0], Coming::New { retained: true }).unwrap();
+    up.join(filter("b"), device(3), QOS[1], Coming::New { retained: true }).unwrap();
+    let asks = up.restore(false).asks;
     let seen: Vec<_> = asks.iter().map(|a| (&*a.filter, a.qos, a.retain_handling)).collect();
     assert_eq!(seen, [("a", QOS[1], 2), ("b", QOS[1], 0)]);
     assert_eq!(recipients(&mut up, "a", &[asks[0].id], true), [0; 0]);
     let mut told = Vec::new();
-    up.answered(asks[1].id, Ok(QOS[1]), |who, _, granted| told.push((who.client.0.slot, granted)));
+    up.answered(asks[1].id, Ok(QOS[1]), |it| told.push((it.who.client.0.slot, it.granted)));
     assert_eq!(told, [(2, Ok(QOS[0])), (3, Ok(QOS[1]))]);
 }
 
@@ -173,8 +197,8 @@ fn a_lost_session_is_restored_without_what_was_kept_but_for_those_who_still_wait
 fn a_kept_session_needs_only_what_was_never_answered() {
     let mut up = Upstream::new(1);
     joined(&mut up, "a", 1, QOS[0]);
-    up.join(filter("b"), device(2), QOS[0], true).unwrap();
-    let asks = up.restore(true);
+    up.join(filter("b"), device(2), QOS[0], Coming::New { retained: true }).unwrap();
+    let asks = up.restore(true).asks;
     assert_eq!(asks.iter().map(|a| &*a.filter).collect::<Vec<_>>(), ["b"]);
 }
 
@@ -217,7 +241,7 @@ proptest! {
         for step in steps.into_iter().chain([Step::Interrupt(false)]).chain((0..20).map(|_| Step::Answer(true))) {
             match step {
                 Step::Join(f, d, q, retained) => {
-                    let (key, joined) = up.join(filter(texts[f]), device(d), QOS[q], retained).unwrap();
+                    let (key, joined) = up.join(filter(texts[f]), device(d), QOS[q], Coming::New { retained }).unwrap();
                     keys.insert(f, key);
                     waiting.insert((f, d), !matches!(joined, Joined::Granted(_)));
                     if let Joined::Ask(ask) = joined { open.push(ask) }
@@ -232,13 +256,13 @@ proptest! {
                     let mut told = Vec::new();
                     let f = texts.iter().position(|t| **t == *ask.filter).unwrap();
                     let then =
-                        up.answered(ask.id, granted, |who, _, granted| told.push((who.client.0.slot, granted)));
+                        up.answered(ask.id, granted, |it| told.push((it.who.client.0.slot, it.granted)));
                     if let Some(Then::Ask(ask)) = then { open.push(ask) }
                     for (d, granted) in told {
                         if granted.is_ok() { waiting.insert((f, d), false); } else { waiting.remove(&(f, d)); }
                     }
                 },
-                Step::Interrupt(present) => open = up.restore(present),
+                Step::Interrupt(present) => open = up.restore(present).asks,
             }
         }
         prop_assert!(open.is_empty());

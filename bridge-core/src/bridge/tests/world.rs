@@ -22,7 +22,7 @@ pub(super) struct World {
     pub(super) handed: Vec<Handed>,
 }
 
-fn link(number: usize) -> LinkSettings {
+pub(super) fn link(number: usize) -> LinkSettings {
     LinkSettings {
         client_id: format!("tidegate-n-{number}"),
         username: String::new(),
@@ -41,26 +41,24 @@ fn link(number: usize) -> LinkSettings {
 
 impl World {
     pub(super) fn new(links: usize, mountpoint: &str, options: Options) -> Self {
+        let mut world = Self::with((0..links).map(link).collect(), mountpoint, SimBroker::new(options));
+        world.settle();
+        world
+    }
+
+    /// Before the first connection.
+    pub(super) fn with(links: Vec<LinkSettings>, mountpoint: &str, broker: SimBroker) -> Self {
+        let conns = vec![None; links.len()];
         let rules = ListenerRules::new(Template::parse(mountpoint, Literals::TopicName).unwrap());
         let bridge = Bridge::new(BridgeSettings {
-            links: (0..links).map(link).collect(),
+            links,
             listeners: vec![rules],
             node: "n".into(),
             status: Some(NodeStatus::under("tidegate/n", Qos::AtLeastOnce).unwrap()),
             seed: 1,
         });
         let now = Now { mono_ms: 1000, wall_ms: 0 };
-        let mut world = Self {
-            bridge,
-            broker: SimBroker::new(options),
-            conns: vec![None; links],
-            next_conn: 1,
-            now,
-            notices: Vec::new(),
-            handed: Vec::new(),
-        };
-        world.settle();
-        world
+        Self { bridge, broker, conns, next_conn: 1, now, notices: Vec::new(), handed: Vec::new() }
     }
 
     /// Lets bytes flow until all is quiet.

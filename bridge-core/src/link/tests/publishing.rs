@@ -49,7 +49,7 @@ fn a_reason_code_from_0x80_on_settles_as_a_refusal() {
     let mut bench = Bench::online(settings());
     bench.say(1, "a", 1);
     bench.hear(&REFUSED);
-    assert_eq!(bench.events(), [refused]);
+    assert_eq!(bench.events(), std::slice::from_ref(&refused));
     bench.say(1, "a", 2);
     bench.out();
     bench.hear(&Packet::Pubrec(Ack::with_reason(id(1), ReasonCode::NOT_AUTHORIZED)));
