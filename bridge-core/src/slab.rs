@@ -78,6 +78,20 @@ impl<T> Slab<T> {
         Some(Key { slot, generation })
     }
 
+    /// The key that the next [`Slab::insert`] will give, if it gives one.
+    #[must_use]
+    pub fn next_key(&self) -> Option<Key> {
+        match self.free {
+            Some(slot) => match self.slots.get(slot as usize) {
+                Some(&Slot::Free { generation, .. }) => Some(Key { slot, generation }),
+                _ => None,
+            },
+            None => {
+                u32::try_from(self.slots.len()).ok().filter(|&s| s != u32::MAX).map(|slot| Key { slot, generation: 0 })
+            }
+        }
+    }
+
     /// What lives under `key`, if it still does.
     #[inline]
     #[must_use]
@@ -144,10 +158,13 @@ mod tests {
     fn a_key_dies_with_its_tenant() {
         let mut slab = Slab::default();
         let a = slab.insert("a").unwrap();
-        let b = slab.insert("b").unwrap();
+        let b = slab.next_key().unwrap();
+        assert_eq!(slab.insert("b"), Some(b));
         assert_eq!(slab.remove(a), Some("a"));
         assert_eq!(slab.remove(a), None);
+        let next = slab.next_key();
         let c = slab.insert("c").unwrap();
+        assert_eq!(next, Some(c));
         assert_eq!(c.slot, a.slot, "the slot is used again");
         assert_eq!(slab.get(a), None);
         assert_eq!(slab.get(c), Some(&"c"));

@@ -1,6 +1,7 @@
 //! What the admin API asks, and what it is answered there and then.
 
 use crate::base::Base;
+use crate::connect::VERSION;
 use crate::machine::Mqttsn;
 use crate::session::{Session, State};
 use bridge_core::Qos;
@@ -8,11 +9,8 @@ use bridge_core::ask::{Answer, Ask, ClientRow, SubscriptionRow, Wanted};
 use bridge_core::machine::Cx;
 use bridge_core::slab::Key;
 use bridge_core::topic::TopicFilter;
-use bridge_core::uplink::{Ending, Taken, Token, Uplink};
+use bridge_core::uplink::{Ending, Token};
 use codec_mqttsn::Message;
-
-/// As events name it.
-const VERSION: &str = "1.2";
 
 impl Mqttsn {
     /// One question.
@@ -45,8 +43,8 @@ impl Mqttsn {
         // Where it ends unless the rows are full before: a free slot takes its share of the time, too.
         let mut end = (first as usize).saturating_add(scan);
         for (key, session) in self.sessions.slice(first, scan) {
-            let (state, ip) = (state(&session.state), session.peer.addr.ip());
-            if !wanted.fits(&session.id, "", ip, state, session.clean) {
+            let (state, ip) = (state(&session.state), session.address.at().peer.addr.ip());
+            if !wanted.fits(&session.id, &session.identity.username, ip, state, session.clean) {
                 continue;
             }
             if found.len() >= rows.max(1) {
@@ -66,16 +64,11 @@ impl Mqttsn {
         let Some(session) = self.sessions.get(key) else { return Answer::NoSuchClient };
         tracing::debug!(protocol = "mqttsn", client_id = %session.id, "kicked");
         if session.is_present() {
-            self.base.say(cx, session.peer, &Message::Disconnect { duration: None });
+            self.base.say(cx, session.address.at(), &Message::Disconnect { duration: None });
         }
         if session.has_connection() {
             session.publish_will(&self.base, cx);
-            if let Some(client) = session.client {
-                match cx.bridge.up(cx.now, client, Uplink::Offline(Ending::Kicked)) {
-                    // An event that finds no room is the bridge's to count.
-                    Taken::Done | Taken::Owed | Taken::Full | Taken::Denied(_) => {}
-                }
-            }
+            session.gone(&self.base, cx, Ending::Kicked);
         }
         self.end(cx, key);
         Answer::Done
@@ -106,28 +99,36 @@ const fn state(state: &State) -> &'static str {
     match state {
         State::Connecting(_) => "connecting",
         State::Active { .. } => "connected",
-        State::Away => "disconnected",
+        State::Away { .. } => "disconnected",
     }
 }
 
 fn row(base: &Base, session: &Session) -> ClientRow {
+    let at = session.address.at();
     let expiry_s = if session.clean { 0 } else { base.rules.session_expiry_ms / 1000 };
     ClientRow {
         id: session.id.clone(),
-        username: Box::default(),
-        address: session.peer.addr,
-        node: None,
+        username: session.identity.username.clone(),
+        address: at.peer.addr,
+        node: at.node.map(hexadecimal),
         state: state(&session.state),
         version: VERSION,
         clean: session.clean,
         keepalive_s: session.keepalive_s.into(),
         expiry_s: u32::try_from(expiry_s).unwrap_or(u32::MAX),
-        connected_at_ms: 0,
-        disconnected_at_ms: None,
+        connected_at_ms: session.connected_ms,
+        disconnected_at_ms: match session.state {
+            State::Away { since_ms } => Some(since_ms),
+            State::Connecting(_) | State::Active { .. } => None,
+        },
         subscriptions: count(session.subscriptions.len()),
         held: count(session.down.queue.len()),
         in_flight: u32::from(session.down.in_flight.is_some()),
     }
+}
+
+fn hexadecimal(octets: &[u8]) -> Box<str> {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect::<String>().into()
 }
 
 fn count(number: usize) -> u32 {

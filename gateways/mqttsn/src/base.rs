@@ -1,5 +1,6 @@
 //! What all sessions of a machine share: rules, timers, counts.
 
+use crate::address::At;
 use crate::config::MqttsnConfig;
 use crate::counts::{Count, downlink};
 use crate::hold::{Dropped, HoldLimits};
@@ -7,9 +8,10 @@ use crate::predefined::Predefined;
 use crate::session::State;
 use bridge_core::machine::Cx;
 use bridge_core::meter::Counts;
-use bridge_core::peer::{GatewayId, Peer};
+use bridge_core::peer::GatewayId;
 use bridge_core::slab::Key;
 use bridge_core::time::Now;
+use bridge_core::uplink::Token;
 use bridge_core::wheel::{TimerId, Wheel};
 use codec_mqttsn as sn;
 
@@ -33,6 +35,11 @@ pub(crate) struct Rules {
     pub(crate) max_retries: u8,
     pub(crate) session_expiry_ms: u64,
     pub(crate) idle_timeout_ms: u64,
+    /// What CONNACK says to who is not let in.
+    pub(crate) auth_refused: sn::ReturnCode,
+    /// The credential of all clients: the protocol has none of their own.
+    pub(crate) username: Box<str>,
+    pub(crate) password: Box<[u8]>,
     pub(crate) hold: HoldLimits,
 }
 
@@ -67,6 +74,9 @@ impl Base {
             max_retries: config.max_retries,
             session_expiry_ms: config.session_expiry.as_millis(),
             idle_timeout_ms: config.idle_timeout.as_millis(),
+            auth_refused: sn::ReturnCode::NotSupported,
+            username: Box::default(),
+            password: Box::default(),
             hold: HoldLimits {
                 messages: usize::try_from(config.sleep_queue).unwrap_or(usize::MAX),
                 bytes: usize::try_from(config.sleep_queue_bytes.bytes()).unwrap_or(usize::MAX),
@@ -76,11 +86,11 @@ impl Base {
     }
 
     /// Sends a message to a device and counts it. False when no datagram can hold it.
-    pub(crate) fn say(&self, cx: &mut Cx<'_>, to: Peer, message: &sn::Message<'_>) -> bool {
+    pub(crate) fn say(&self, cx: &mut Cx<'_>, to: At<'_>, message: &sn::Message<'_>) -> bool {
         let mut fits = false;
-        cx.out.datagram(to, |arena| {
+        cx.out.datagram(to.peer, |arena| {
             let start = arena.len();
-            fits = message.encode(arena).is_ok() && arena.len().saturating_sub(start) <= MAX_DATAGRAM;
+            fits = encode(to.node, message, arena).is_ok() && arena.len().saturating_sub(start) <= MAX_DATAGRAM;
             if !fits {
                 arena.truncate(start);
             }
@@ -89,6 +99,11 @@ impl Base {
             self.counts.up(count);
         }
         fits
+    }
+
+    /// A session is not what it was, as far as that must outlive the process.
+    pub(crate) fn changed(&self, cx: &mut Cx<'_>, key: Key) {
+        cx.journal.touch(self.gateway, Token(key.to_bits()));
     }
 
     /// Arms a timer for the next repetition of something.
@@ -118,7 +133,15 @@ const fn gauge(state: &State) -> Count {
     match state {
         State::Connecting(_) => Count::Connecting,
         State::Active { .. } => Count::Active,
-        State::Away => Count::Away,
+        State::Away { .. } => Count::Away,
+    }
+}
+
+/// Behind a forwarder a message goes in its envelope.
+fn encode(node: Option<&[u8]>, message: &sn::Message<'_>, arena: &mut Vec<u8>) -> Result<(), sn::EncodeFault> {
+    match node {
+        None => message.encode(arena),
+        Some(node_id) => sn::Forwarder { radius: sn::Radius::default(), node_id }.wrap(message, arena),
     }
 }
 

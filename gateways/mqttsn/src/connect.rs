@@ -1,20 +1,19 @@
-//! CONNECT, DISCONNECT and the ends of sessions (MQTT-SN 1.2 §6.3).
+//! CONNECT (MQTT-SN 1.2 §6.3): who may come in, as what, and to which session.
 
-use crate::base::Base;
+use crate::address::At;
+use crate::admission::{Hello, Sender, Waiting};
 use crate::counts::Count;
 use crate::down::Down;
 use crate::machine::Mqttsn;
 use crate::receipts::Receipts;
 use crate::registry::Registry;
-use crate::session::{Next, Session, State};
-use crate::sessions::same_address;
+use crate::session::{Came, Session, State};
 use crate::subscribe::{Subscriptions, code};
 use bridge_core::machine::{Cx, Handled};
 use bridge_core::owners::Owner;
-use bridge_core::peer::Peer;
 use bridge_core::slab::Key;
 use bridge_core::topic::ClientId;
-use bridge_core::uplink::{ClientRef, Connect, Identity, Taken, Token, Uplink};
+use bridge_core::uplink::{Admission, Applicant, Ending, Identity, Password, Refusal, Token};
 use codec_mqttsn as sn;
 use codec_mqttsn::{Message, ReturnCode};
 
@@ -22,125 +21,198 @@ use codec_mqttsn::{Message, ReturnCode};
 const MAX_DIALOGUES: u64 = 16_384;
 /// ProtocolId of MQTT-SN 1.2.
 const PROTOCOL_ID: u8 = 1;
+/// The version as events and lists name it.
+pub(crate) const VERSION: &str = "1.2";
 
 impl Mqttsn {
-    /// CONNECT: a new client, one that is here already, or one from another address.
-    pub(crate) fn on_connect(&mut self, cx: &mut Cx<'_>, peer: Peer, connect: &sn::Connect<'_>) -> Handled {
+    /// CONNECT: nothing is done for the client, or against whoever has its id, before it is known that it may come in.
+    pub(crate) fn on_connect(&mut self, cx: &mut Cx<'_>, sender: Sender<'_>, connect: &sn::Connect<'_>) -> Handled {
         let fit = connect.client_id.is_empty() || ClientId::try_from(connect.client_id).is_ok();
         if connect.protocol_id != PROTOCOL_ID || !fit {
             self.base.counts.up(Count::ConnectRefused);
-            self.connack(cx, peer, ReturnCode::NotSupported);
+            self.connack(cx, sender.at, ReturnCode::NotSupported);
             return Handled::Here;
         }
-        let here = self.sessions.at(&peer);
-        let made_up = connect.client_id.is_empty().then(|| self.make_up_id(cx, here));
+        let made_up = connect.client_id.is_empty().then(|| self.make_up_id(cx, sender.at));
         let id = made_up.as_deref().unwrap_or(connect.client_id);
-        let known = self.sessions.named(id);
-        if known.is_none() {
-            // Before anything is done for it: the datagram may have to go to another shard.
-            if let Owner::Elsewhere(shard) = cx.owners.claim(self.base.gateway, id) {
-                // What follows from the address goes there as well: whoever was at it here is heard no more.
-                self.displace(cx, here);
-                return Handled::Elsewhere(shard);
+        let hello = Hello::from(connect);
+        if let Some(key) = self.waiting.at(sender.at) {
+            if let Some(waiting) = self.waiting.get_mut(key).filter(|waiting| *waiting.id == *id) {
+                // A repetition while somebody is being asked: the answer will do for both.
+                waiting.hello = hello;
+                self.base.counts.up(Count::Repeated);
+                return Handled::Here;
             }
+            self.dismiss(cx, key);
         }
-        match known {
-            Some(key) if self.sessions.get(key).is_some_and(|session| same_address(&session.peer, &peer)) => {
-                if here.is_some() && here != known {
-                    self.displace(cx, here);
-                }
-                self.reconnect(cx, key, peer, connect);
-            }
-            _ => self.admit(cx, peer, connect, id, made_up.is_some(), known, here),
+        if self.sessions.named(id).is_none()
+            && let Owner::Elsewhere(shard) = cx.owners.claim(self.base.gateway, id)
+        {
+            // What follows from the address goes there as well: whoever was at it here is heard no more.
+            let here = self.sessions.at(sender.at);
+            self.displace(cx, here);
+            return Handled::Elsewhere(shard);
         }
+        self.judge(cx, sender, id, made_up.is_some(), hello);
         Handled::Here
     }
 
     /// The id of a client that has none: the one that was made up when it connected from here before, or a new one.
-    fn make_up_id(&self, cx: &mut Cx<'_>, here: Option<Key>) -> Box<str> {
-        match here.and_then(|key| self.sessions.get(key)).filter(|session| session.generated) {
+    fn make_up_id(&self, cx: &mut Cx<'_>, at: At<'_>) -> Box<str> {
+        let waiting = self.waiting.at(at).and_then(|key| self.waiting.get(key)).filter(|waiting| waiting.generated);
+        if let Some(waiting) = waiting {
+            return waiting.id.clone();
+        }
+        match self.sessions.at(at).and_then(|key| self.sessions.get(key)).filter(|session| session.generated) {
             Some(session) => session.id.clone(),
             None => format!("sn-{:016x}", cx.rng.next_u64()).into(),
         }
     }
 
-    /// CONNECT of a client that is, or was last, at this address.
-    fn reconnect(&mut self, cx: &mut Cx<'_>, key: Key, peer: Peer, connect: &sn::Connect<'_>) {
-        let crowded = connect.will && self.has_most_dialogues();
-        let Some(session) = self.sessions.get_mut(key) else { return };
-        if crowded && !matches!(session.state, State::Connecting(_)) {
-            self.base.counts.up(Count::NotAdmitted);
-            self.connack(cx, peer, ReturnCode::Congestion);
-            return;
+    /// Asks whether the client may come in.
+    fn judge(&mut self, cx: &mut Cx<'_>, sender: Sender<'_>, id: &str, generated: bool, hello: Hello) {
+        let known = self.sessions.named(id).and_then(|key| self.sessions.get(key));
+        if known.is_some_and(|session| !session.may_be(sender.proven)) {
+            self.base.counts.up(Count::Impostor);
+            return self.turn_away(cx, sender.at, id, Refusal::BadCredentials);
         }
-        session.peer = peer;
-        session.clean = connect.clean_session;
-        session.keepalive_s = connect.duration;
-        session.down.rest(&mut self.base);
-        if connect.clean_session {
-            Self::reset(&self.base, cx, session);
-        }
-        self.sessions.bind(key);
-        let Some(session) = self.sessions.get_mut(key) else { return };
-        if connect.will {
-            let fresh = !matches!(session.state, State::Connecting(_));
-            session.ask_will(&mut self.base, cx, key);
-            if fresh {
-                // A repeated CONNECT does not win more time.
-                let until = cx.now.mono_ms.saturating_add(self.base.rules.idle_timeout_ms);
-                self.set_life(key, Some(until));
+        let (Ok(client_id), Some(token)) = (ClientId::try_from(id), self.waiting.next_token()) else {
+            return self.turn_away(cx, sender.at, id, Refusal::Limit);
+        };
+        let applicant = Applicant {
+            gateway: self.base.gateway,
+            listener: sender.at.peer.listener,
+            id: client_id,
+            username: &self.base.rules.username,
+            password: Password(&self.base.rules.password),
+            address: Some(sender.at.peer.addr),
+            proven: sender.proven,
+        };
+        match cx.bridge.admit(cx.now, token, &applicant) {
+            Admission::Granted(identity) => self.enter(cx, sender, id, generated, hello, identity),
+            Admission::Refused(why) => self.turn_away(cx, sender.at, id, why),
+            Admission::Parked => {
+                self.waiting.insert(Waiting::new(sender, id, generated, hello));
+                self.base.counts.set(Count::Waiting, self.waiting.len() as u64);
             }
-        } else {
-            self.establish(cx, key);
         }
     }
 
-    /// Empties a session: what CleanSession asks for.
-    fn reset(base: &Base, cx: &mut Cx<'_>, session: &mut Session) {
-        if let Some(client) = session.client.take() {
-            detach(base, cx, client);
+    /// Who was asked has answered, or has not in time.
+    pub(crate) fn on_decided(&mut self, cx: &mut Cx<'_>, applicant: Token, verdict: Result<&Identity, Refusal>) {
+        let Some(waiting) = self.waiting.remove(Key::from_bits(applicant.0)) else { return };
+        self.base.counts.set(Count::Waiting, self.waiting.len() as u64);
+        match verdict {
+            Ok(identity) => {
+                let (generated, hello) = (waiting.generated, waiting.hello);
+                self.enter(cx, waiting.sender(), &waiting.id, generated, hello, identity.clone());
+            }
+            Err(why) => self.turn_away(cx, waiting.sender().at, &waiting.id, why),
         }
-        session.will = None;
-        session.registry = Registry::default();
-        session.subscriptions.clear();
-        session.receipts.clear();
-        session.down.clear();
     }
 
-    /// CONNECT of a client that is new here, or comes from another address than before.
-    #[expect(clippy::too_many_arguments, reason = "all that was found out about one CONNECT")]
-    fn admit(
+    /// Another client is at the address of one that waits: the answer, when it comes, finds nobody.
+    fn dismiss(&mut self, cx: &mut Cx<'_>, key: Key) {
+        let Some(waiting) = self.waiting.remove(key) else { return };
+        self.base.counts.set(Count::Waiting, self.waiting.len() as u64);
+        self.disclaim(cx, &waiting.id);
+    }
+
+    /// The client is not let in: CONNACK says so. A session of that id is none the worse for it.
+    fn turn_away(&mut self, cx: &mut Cx<'_>, at: At<'_>, id: &str, why: Refusal) {
+        tracing::debug!(protocol = "mqttsn", client_id = id, peer = %at.peer.addr, reason = why.reason(), "refused");
+        let (count, code) = match why {
+            Refusal::BadCredentials | Refusal::NotAuthorised { .. } => {
+                (Count::ConnectRefused, self.base.rules.auth_refused)
+            }
+            other => match code(other) {
+                ReturnCode::Congestion => (Count::NotAdmitted, ReturnCode::Congestion),
+                code => (Count::ConnectRefused, code),
+            },
+        };
+        self.base.counts.up(count);
+        self.disclaim(cx, id);
+        self.connack(cx, at, code);
+    }
+
+    /// The id need not live here, if nobody has it.
+    fn disclaim(&self, cx: &Cx<'_>, id: &str) {
+        if self.sessions.named(id).is_none() {
+            cx.owners.release(self.base.gateway, id);
+        }
+    }
+
+    /// The client may come in: to the session that it has, or to a new one.
+    fn enter(
         &mut self,
         cx: &mut Cx<'_>,
-        peer: Peer,
-        connect: &sn::Connect<'_>,
+        sender: Sender<'_>,
         id: &str,
         generated: bool,
-        known: Option<Key>,
-        here: Option<Key>,
+        hello: Hello,
+        identity: Identity,
     ) {
-        // Who takes over a session at the same listener takes over its place at the gate.
-        let inherits = known.and_then(|key| self.sessions.get(key)).is_some_and(|s| s.peer.listener == peer.listener);
-        let crowded = connect.will && self.has_most_dialogues();
-        let draining = self.draining && known.is_none();
-        if crowded || draining || (!inherits && cx.gates.enter(peer.listener, cx.now).is_err()) {
-            self.base.counts.up(Count::NotAdmitted);
-            if known.is_none() {
-                cx.owners.release(self.base.gateway, id);
-            }
-            self.connack(cx, peer, ReturnCode::Congestion);
-            return;
+        let known = self.sessions.named(id);
+        if self.refuses(cx, sender.at, known, hello) {
+            return self.turn_away(cx, sender.at, id, Refusal::Limit);
         }
+        let here = self.sessions.at(sender.at).filter(|here| Some(*here) != known);
         self.displace(cx, here);
-        if let Some(old) = known {
-            self.take_over(cx, old, inherits);
+        let key = match known {
+            Some(key) => {
+                self.come_back(cx, key, sender, hello, identity);
+                Some(key)
+            }
+            None => self.begin(sender, id, generated, hello, identity, cx),
+        };
+        let Some(key) = key else {
+            cx.gates.leave(sender.at.peer.listener);
+            return self.turn_away(cx, sender.at, id, Refusal::Limit);
+        };
+        let Some(session) = self.sessions.get_mut(key).filter(|_| hello.will) else { return self.establish(cx, key) };
+        let fresh = !matches!(session.state, State::Connecting(_));
+        session.ask_will(&mut self.base, cx, key);
+        if fresh {
+            // A repeated CONNECT does not win more time.
+            self.set_life(key, Some(cx.now.mono_ms.saturating_add(self.base.rules.idle_timeout_ms)));
         }
+    }
+
+    /// True when there is no place for the client. Else it has one at its listener's gate: who had one there keeps it.
+    fn refuses(&self, cx: &Cx<'_>, at: At<'_>, known: Option<Key>, hello: Hello) -> bool {
+        let session = known.and_then(|key| self.sessions.get(key));
+        let tells = session.is_some_and(|session| matches!(session.state, State::Connecting(_)));
+        let crowded = hello.will && !tells && self.base.counts.get(Count::Connecting) >= MAX_DIALOGUES;
+        let draining = self.draining && session.is_none();
+        let (listener, before) = (at.peer.listener, session.map(|session| session.address.listener()));
+        if crowded || draining || (before != Some(listener) && cx.gates.enter(listener, cx.now).is_err()) {
+            return true;
+        }
+        if let Some(before) = before.filter(|before| *before != listener) {
+            cx.gates.leave(before);
+        }
+        false
+    }
+
+    /// A session for a client that has none. `None`: no room.
+    fn begin(
+        &mut self,
+        sender: Sender<'_>,
+        id: &str,
+        generated: bool,
+        hello: Hello,
+        identity: Identity,
+        cx: &Cx<'_>,
+    ) -> Option<Key> {
         let session = Session {
             id: id.into(),
             generated,
-            peer,
-            clean: connect.clean_session,
-            keepalive_s: connect.duration,
+            address: sender.at.into(),
+            proven: sender.proven.identity.map(Into::into),
+            identity,
+            connected_ms: cx.now.wall_ms,
+            clean: hello.clean,
+            keepalive_s: hello.duration_s,
             client: None,
             state: State::Active { heard_ms: cx.now.mono_ms },
             life: None,
@@ -150,85 +222,69 @@ impl Mqttsn {
             receipts: Receipts::default(),
             down: Down::default(),
         };
-        let Some(key) = self.sessions.insert(session) else {
-            self.base.counts.up(Count::NotAdmitted);
-            cx.gates.leave(peer.listener);
-            cx.owners.release(self.base.gateway, id);
-            self.connack(cx, peer, ReturnCode::Congestion);
-            return;
-        };
+        let key = self.sessions.insert(session)?;
         self.base.counts.up(Count::Active);
-        if !connect.will {
-            self.establish(cx, key);
-            return;
-        }
-        if let Some(session) = self.sessions.get_mut(key) {
-            session.ask_will(&mut self.base, cx, key);
-        }
-        self.set_life(key, Some(cx.now.mono_ms.saturating_add(self.base.rules.idle_timeout_ms)));
+        Some(key)
     }
 
-    /// True when no further will dialogue may begin.
-    fn has_most_dialogues(&self) -> bool {
-        self.base.counts.get(Count::Connecting) >= MAX_DIALOGUES
-    }
-
-    /// The client at this address has given way to another: it is lost.
-    fn displace(&mut self, cx: &mut Cx<'_>, here: Option<Key>) {
-        if let Some(key) = here {
-            self.base.counts.up(Count::TakenOver);
-            self.lose(cx, key);
-        }
-    }
-
-    /// The client is at another address now, with a new session: the old one ends as MQTT has it, will included.
-    fn take_over(&mut self, cx: &mut Cx<'_>, key: Key, inherits: bool) {
+    /// The client's session goes on, wherever the client is now: with CleanSession = 0 as it was, else empty.
+    fn come_back(&mut self, cx: &mut Cx<'_>, key: Key, sender: Sender<'_>, hello: Hello, identity: Identity) {
         let Some(session) = self.sessions.get(key) else { return };
-        self.base.counts.up(Count::TakenOver);
+        let moved = !session.address.at().is_same(sender.at);
+        let stranger = session.identity != identity;
+        let rehomed = session.address.listener() != sender.at.peer.listener;
+        if moved {
+            self.leave_address(cx, key, hello.clean);
+        }
+        self.sessions.unbind(key);
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        session.address = sender.at.into();
+        session.proven = sender.proven.identity.map(Into::into);
+        session.identity = identity;
+        session.clean = hello.clean;
+        session.keepalive_s = hello.duration_s;
+        session.down.rest(&mut self.base);
+        if hello.clean || stranger {
+            session.reset(&self.base, cx);
+        } else if rehomed {
+            session.rehome(&self.base, cx, key);
+        }
+        self.sessions.bind(key);
+    }
+
+    /// The client has come from elsewhere: it is told where it was. What a new session takes the place of is lost.
+    fn leave_address(&self, cx: &mut Cx<'_>, key: Key, clean: bool) {
+        let Some(session) = self.sessions.get(key) else { return };
+        self.base.counts.up(if clean { Count::TakenOver } else { Count::Moved });
         if session.is_present() {
-            self.base.say(cx, session.peer, &Message::Disconnect { duration: None });
+            self.base.say(cx, session.address.at(), &Message::Disconnect { duration: None });
         }
-        if session.has_connection() {
+        if clean && session.has_connection() {
             session.publish_will(&self.base, cx);
-        }
-        let listener = session.peer.listener;
-        self.forget(cx, key);
-        if !inherits {
-            cx.gates.leave(listener);
+            session.gone(&self.base, cx, Ending::TakenOver);
         }
     }
 
     /// All is said: the client is connected, and CONNACK says so.
     pub(crate) fn establish(&mut self, cx: &mut Cx<'_>, key: Key) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        let peer = session.peer;
         session.close_dialogue(&mut self.base);
-        if session.client.is_none() {
-            let Ok(id) = ClientId::try_from(&*session.id) else { return };
-            let who = Connect {
-                gateway: self.base.gateway,
-                listener: peer.listener,
-                id,
-                identity: &Identity::default(),
-                address: Some(peer.addr),
-                connectionless: false,
-            };
-            match cx.bridge.connect(Token(key.to_bits()), &who) {
-                Ok(client) => session.client = Some(client),
-                Err(why) => {
-                    tracing::debug!(protocol = "mqttsn", client_id = %session.id, reason = why.reason(), "refused");
-                    self.base.counts.up(Count::ConnectRefused);
-                    self.end(cx, key);
-                    self.connack(cx, peer, code(why));
-                    return;
-                }
-            }
+        let came = if session.client.is_some() { session.came() } else { Came::New };
+        if let Err(why) = session.attach(&self.base, cx, key) {
+            let (address, id) = (session.address.clone(), session.id.clone());
+            self.end(cx, key);
+            return self.turn_away(cx, address.at(), &id, why);
         }
         session.enter(&self.base, State::Active { heard_ms: cx.now.mono_ms });
+        session.connected_ms = cx.now.wall_ms;
         let lost_at = session.lost_at_ms();
-        tracing::debug!(protocol = "mqttsn", client_id = %session.id, peer = %peer.addr, "connected");
+        tracing::debug!(protocol = "mqttsn", client_id = %session.id, peer = %session.address.at().peer.addr, "connected");
+        self.base.say(cx, session.address.at(), &Message::Connack { code: ReturnCode::Accepted });
+        if came != Came::Again {
+            session.arrived(&self.base, cx);
+        }
         self.set_life(key, lost_at);
-        self.connack(cx, peer, ReturnCode::Accepted);
+        self.base.changed(cx, key);
         if let Some(session) = self.sessions.get_mut(key) {
             session.resume(&mut self.base, cx, key);
         }
@@ -236,86 +292,13 @@ impl Mqttsn {
 
     /// The will's topic was none: CONNACK says no, and the client is not connected.
     pub(crate) fn refuse_will(&mut self, cx: &mut Cx<'_>, key: Key) {
-        let Some(peer) = self.sessions.get(key).map(|session| session.peer) else { return };
-        self.leave(cx, key);
-        self.connack(cx, peer, ReturnCode::NotSupported);
+        let Some(address) = self.sessions.get(key).map(|session| session.address.clone()) else { return };
+        self.base.counts.up(Count::ConnectRefused);
+        self.leave(cx, key, Ending::Protocol);
+        self.connack(cx, address.at(), ReturnCode::NotSupported);
     }
 
-    fn connack(&self, cx: &mut Cx<'_>, peer: Peer, code: ReturnCode) {
-        self.base.say(cx, peer, &Message::Connack { code });
-    }
-
-    /// Does what a session has come to.
-    pub(crate) fn follow(&mut self, cx: &mut Cx<'_>, key: Key, next: Next) {
-        match next {
-            Next::Stay => {}
-            Next::Leave => {
-                if let Some(session) = self.sessions.get(key) {
-                    self.base.say(cx, session.peer, &Message::Disconnect { duration: None });
-                }
-                self.leave(cx, key);
-            }
-            Next::Lose => {
-                self.base.counts.up(Count::Unanswered);
-                if let Some(session) = self.sessions.get(key) {
-                    self.base.say(cx, session.peer, &Message::Disconnect { duration: None });
-                }
-                self.lose(cx, key);
-            }
-        }
-    }
-
-    /// The client is lost: its will is published.
-    pub(crate) fn lose(&mut self, cx: &mut Cx<'_>, key: Key) {
-        let Some(session) = self.sessions.get(key) else { return };
-        tracing::debug!(protocol = "mqttsn", client_id = %session.id, "lost");
-        if session.has_connection() {
-            session.publish_will(&self.base, cx);
-        }
-        self.leave(cx, key);
-    }
-
-    /// The client is not connected any more: what CleanSession = 0 keeps is kept, else the session ends.
-    fn leave(&mut self, cx: &mut Cx<'_>, key: Key) {
-        let Some(session) = self.sessions.get_mut(key) else { return };
-        // A client that has never got as far as CONNACK has nothing to keep, one without an id cannot come back to it.
-        if session.clean || session.generated || session.client.is_none() {
-            self.end(cx, key);
-            return;
-        }
-        session.close_dialogue(&mut self.base);
-        session.down.rest(&mut self.base);
-        session.enter(&self.base, State::Away);
-        self.sessions.unbind(key);
-        self.set_life(key, Some(cx.now.mono_ms.saturating_add(self.base.rules.session_expiry_ms)));
-    }
-
-    /// The session ends, with all that it had.
-    pub(crate) fn end(&mut self, cx: &mut Cx<'_>, key: Key) {
-        let Some(session) = self.forget(cx, key) else { return };
-        cx.gates.leave(session.peer.listener);
-        cx.owners.release(self.base.gateway, &session.id);
-    }
-
-    /// Takes a session out; its place at the gate and in the directory is the caller's business.
-    fn forget(&mut self, cx: &mut Cx<'_>, key: Key) -> Option<Session> {
-        let mut session = self.sessions.remove(key)?;
-        self.base.left(&session.state);
-        session.close_dialogue(&mut self.base);
-        session.down.rest(&mut self.base);
-        if let Some(timer) = session.life {
-            self.base.wheel.cancel(timer);
-        }
-        if let Some(client) = session.client {
-            detach(&self.base, cx, client);
-        }
-        Some(session)
-    }
-}
-
-fn detach(base: &Base, cx: &mut Cx<'_>, client: ClientRef) {
-    match cx.bridge.up(cx.now, client, Uplink::Disconnect) {
-        Taken::Done | Taken::Owed => {}
-        Taken::Full | Taken::Denied(_) => base.counts.up(Count::BrokerRefused),
+    fn connack(&self, cx: &mut Cx<'_>, at: At<'_>, code: ReturnCode) {
+        self.base.say(cx, at, &Message::Connack { code });
     }
 }

@@ -54,8 +54,6 @@ count! {
         InlineNameOverrun = FAULTS { protocol: "mqttsn", blame: "peer", reason: "inline_name_overrun" };
         WillQos = FAULTS { protocol: "mqttsn", blame: "peer", reason: "will_qos" };
         ForwarderMalformed = FAULTS { protocol: "mqttsn", blame: "peer", reason: "forwarder_malformed" };
-        /// A forwarder's envelope.
-        ForwarderUnsupported = FAULTS { protocol: "mqttsn", blame: "peer", reason: "forwarder_unsupported" };
         /// A frame from an address without a session.
         Stranger = FAULTS { protocol: "mqttsn", blame: "peer", reason: "stranger" };
         /// Right in form, but not in this state.
@@ -74,6 +72,8 @@ count! {
         Congested = FAULTS { protocol: "mqttsn", blame: "gateway", reason: "congested" };
         /// PUBLISH with QoS −1 while that is switched off.
         MinusOneOff = FAULTS { protocol: "mqttsn", blame: "peer", reason: "qos_minus_one_off" };
+        /// PUBLISH with QoS −1 before it is known that those may come in, or though they may not.
+        MinusOneRefused = FAULTS { protocol: "mqttsn", blame: "peer", reason: "qos_minus_one_refused" };
         /// A repetition that was not published again.
         Repeated = FAULTS { protocol: "mqttsn", blame: "peer", reason: "repeated" };
         /// A client that did not answer, or gave no sign of life.
@@ -82,7 +82,13 @@ count! {
         RegisterRefused = FAULTS { protocol: "mqttsn", blame: "peer", reason: "register_refused" };
         /// A message dropped: the client would not have it.
         PublishRefused = FAULTS { protocol: "mqttsn", blame: "peer", reason: "publish_refused" };
-        /// A session that another address has taken over.
+        /// A session that has moved to another address.
+        Moved = FAULTS { protocol: "mqttsn", blame: "peer", reason: "moved" };
+        /// A frame of a client that is still being judged.
+        TooEarly = FAULTS { protocol: "mqttsn", blame: "peer", reason: "too_early" };
+        /// CONNECT or PINGREQ for a session whose client has proved to be somebody else.
+        Impostor = FAULTS { protocol: "mqttsn", blame: "peer", reason: "impostor" };
+        /// A session that another client, or a new session, has taken the place of.
         TakenOver = FAULTS { protocol: "mqttsn", blame: "peer", reason: "taken_over" };
         /// The broker, or the bridge on its behalf, would not have it.
         BrokerRefused = FAULTS { protocol: "mqttsn", blame: "broker", reason: "refused" };
@@ -96,6 +102,8 @@ count! {
         Expired = QUEUE_DROPPED { queue: "mqttsn", policy: "expired" };
         HoldDroppedQos0 = QUEUE_DROPPED { queue: "mqttsn", policy: "drop-oldest-qos0" };
         HoldDroppedOldest = QUEUE_DROPPED { queue: "mqttsn", policy: "drop-oldest" };
+        /// Let in when those that are asked say so.
+        Waiting = SESSIONS { protocol: "mqttsn", state: "waiting" };
         Connecting = SESSIONS { protocol: "mqttsn", state: "connecting" };
         Active = SESSIONS { protocol: "mqttsn", state: "active" };
         Away = SESSIONS { protocol: "mqttsn", state: "away" };

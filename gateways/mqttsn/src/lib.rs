@@ -5,12 +5,17 @@
 //! into the outbox or to the bridge at once. What the specification leaves open is in `docs/mqttsn.md`.
 #![forbid(unsafe_code)]
 
+mod address;
+mod admission;
 mod ask;
+mod attachment;
 mod base;
 mod config;
 mod connect;
+mod connectionless;
 mod counts;
 mod down;
+mod ending;
 #[doc(hidden)]
 pub mod fuzzing;
 mod hold;

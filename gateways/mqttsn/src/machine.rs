@@ -1,25 +1,25 @@
 //! The machine: a datagram finds its session, a session its rule.
 
+use crate::address::At;
+use crate::admission::{Sender, Waitings};
 use crate::base::{Alarm, Base};
 use crate::config::MqttsnConfig;
+use crate::connectionless::Connectionless;
 use crate::counts::{Count, malformed, uplink};
-use crate::publish_up::{Unfit, short_name};
 use crate::session::{Next, State};
 use crate::sessions::Sessions;
 use crate::will::Told;
-use bridge_core::Qos;
 use bridge_core::ask::{Answer, Ask};
 use bridge_core::downlink::Downlink;
 use bridge_core::machine::{Cx, Frozen, Handled, Input, Machine, Unthawed};
 use bridge_core::meter::Meter;
-use bridge_core::peer::{GatewayId, ListenerId, Peer};
-use bridge_core::publication::Publication;
+use bridge_core::owners::Owner;
+use bridge_core::peer::{GatewayId, ListenerId, Peer, Proven};
 use bridge_core::slab::Key;
 use bridge_core::time::{Deadline, Now};
-use bridge_core::topic::{ClientId, TopicName};
-use bridge_core::uplink::{ClientRef, Connect, Identity, Taken, Token, Uplink};
+use bridge_core::uplink::{Ending, Identity, Refusal, Token};
 use codec_mqttsn as sn;
-use codec_mqttsn::{Message, Topic};
+use codec_mqttsn::Message;
 use std::sync::Arc;
 
 /// All MQTT-SN clients of one shard.
@@ -27,19 +27,14 @@ use std::sync::Arc;
 pub struct Mqttsn {
     pub(crate) base: Base,
     pub(crate) sessions: Sessions,
+    pub(crate) waiting: Waitings,
     pub(crate) draining: bool,
     /// Alarms that fire now; empty in between, kept for its memory.
     pub(crate) due: Vec<Alarm>,
-    /// What publishes at QoS −1, by listener: the mountpoint is the listener's.
-    connectionless: Vec<(ListenerId, Option<ClientRef>)>,
+    connectionless: Vec<Connectionless>,
     /// The latest time that was handed in.
     latest_ms: u64,
 }
-
-/// The client id under which QoS −1 passes the rules, as with EMQX.
-const CONNECTIONLESS_ID: &str = "NegQoS-Client";
-/// A number that no session has.
-const CONNECTIONLESS: Token = Token(u64::MAX);
 
 impl Mqttsn {
     /// A machine without sessions. `listeners`: where datagrams may come from; `seed` keeps whoever chooses client ids
@@ -50,9 +45,10 @@ impl Mqttsn {
         Self {
             base: Base::new(gateway, &config),
             sessions: Sessions::new(seed),
+            waiting: Waitings::new(seed),
             draining: false,
             due: Vec::new(),
-            connectionless: listeners.into_iter().map(|listener| (listener, None)).collect(),
+            connectionless: listeners.into_iter().map(Connectionless::new).collect(),
             latest_ms: 0,
         }
     }
@@ -85,13 +81,13 @@ impl Mqttsn {
             assert_eq!(self.sessions.named(&session.id), Some(key), "a session is not found by its id");
             if session.is_present() {
                 present += 1;
-                assert_eq!(self.sessions.at(&session.peer), Some(key), "a session is not found by its address");
+                assert_eq!(self.sessions.at(session.address.at()), Some(key), "a session is not found by its address");
             }
             let [connecting, active, away] = &mut states;
             match session.state {
                 State::Connecting(_) => *connecting += 1,
                 State::Active { .. } => *active += 1,
-                State::Away => *away += 1,
+                State::Away { .. } => *away += 1,
             }
             timers += session.check(&self.base);
         }
@@ -101,7 +97,7 @@ impl Mqttsn {
         assert_eq!(states, gauges, "gauges that lie");
     }
 
-    fn on_datagram(&mut self, cx: &mut Cx<'_>, peer: Peer, bytes: &[u8]) -> Handled {
+    fn on_datagram(&mut self, cx: &mut Cx<'_>, peer: Peer, proven: Proven<'_>, bytes: &[u8]) -> Handled {
         let frame = match sn::decode(bytes) {
             Ok(frame) => frame,
             Err(fault) => {
@@ -112,39 +108,79 @@ impl Mqttsn {
         };
         let message = frame.message;
         self.base.counts.up(uplink(&message));
-        if frame.via.is_some() {
-            self.base.counts.up(Count::ForwarderUnsupported);
-            return Handled::Here;
-        }
+        let sender = Sender { at: At::of(peer, frame.via), proven };
         match &message {
             Message::Publish(publish) if publish.qos == sn::Qos::MinusOne => {
                 self.on_connectionless(cx, peer.listener, publish);
             }
-            Message::Connect(connect) => return self.on_connect(cx, peer, connect),
+            Message::Connect(connect) => return self.on_connect(cx, sender, connect),
             Message::SearchGw { .. } => {
                 let gateway = self.base.rules.gateway_id;
-                self.base.say(cx, peer, &Message::GwInfo { gateway, address: &[] });
+                self.base.say(cx, sender.at, &Message::GwInfo { gateway, address: &[] });
             }
             _ if uplink(&message) == Count::UpGateways => {}
-            _ => match self.sessions.at(&peer) {
+            Message::Pingreq { client_id: Some(id) } if !self.is_at(sender.at, id) => {
+                return self.on_ping_from_elsewhere(cx, sender, id);
+            }
+            _ => match self.sessions.at(sender.at) {
                 Some(key) => self.on_frame(cx, key, peer, &message),
-                None => self.on_stranger(cx, peer, &message),
+                None => self.on_stranger(cx, sender.at, &message),
             },
         }
+        Handled::Here
+    }
+
+    /// True when the client of this id is at this address.
+    fn is_at(&self, at: At<'_>, id: &str) -> bool {
+        self.sessions.at(at).and_then(|key| self.sessions.get(key)).is_some_and(|session| *session.id == *id)
+    }
+
+    /// PINGREQ of a client that was at another address, as far as we know: if it is connected, its session moves.
+    fn on_ping_from_elsewhere(&mut self, cx: &mut Cx<'_>, sender: Sender<'_>, id: &str) -> Handled {
+        let Some(key) = self.sessions.named(id) else {
+            if let Owner::Elsewhere(shard) = cx.owners.locate(self.base.gateway, id) {
+                let here = self.sessions.at(sender.at);
+                self.displace(cx, here);
+                return Handled::Elsewhere(shard);
+            }
+            self.on_stranger(cx, sender.at, &Message::Pingreq { client_id: Some(id) });
+            return Handled::Here;
+        };
+        let session = self.sessions.get(key).filter(|session| session.is_connected());
+        let Some(session) = session.filter(|session| session.may_be(sender.proven)) else {
+            self.on_stranger(cx, sender.at, &Message::Pingreq { client_id: Some(id) });
+            return Handled::Here;
+        };
+        let (listener, before) = (sender.at.peer.listener, session.address.listener());
+        if listener != before {
+            // Another listener has rules of its own: they are for CONNECT to meet.
+            self.on_stranger(cx, sender.at, &Message::Pingreq { client_id: Some(id) });
+            return Handled::Here;
+        }
+        let here = self.sessions.at(sender.at);
+        self.displace(cx, here);
+        self.base.counts.up(Count::Moved);
+        self.sessions.unbind(key);
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.address = sender.at.into();
+        }
+        self.sessions.bind(key);
+        self.base.changed(cx, key);
+        self.on_frame(cx, key, sender.at.peer, &Message::Pingreq { client_id: Some(id) });
         Handled::Here
     }
 
     /// A frame of a client that is present.
     fn on_frame(&mut self, cx: &mut Cx<'_>, key: Key, peer: Peer, message: &Message<'_>) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        session.peer.local = peer.local;
+        session.address.heard(peer);
         let next = match &mut session.state {
             State::Active { heard_ms } => {
                 *heard_ms = cx.now.mono_ms;
                 self.on_active(cx, key, message)
             }
             State::Connecting(_) => return self.on_connecting(cx, key, message),
-            State::Away => return,
+            State::Away { .. } => return,
         };
         self.follow(cx, key, next);
     }
@@ -156,7 +192,7 @@ impl Mqttsn {
             Message::WillTopic(topic) => session.on_will_topic(&mut self.base, cx, key, topic),
             Message::WillMsg { payload } => session.on_will_message(&self.base, cx.now, payload),
             Message::Pingreq { .. } => {
-                self.base.say(cx, session.peer, &Message::Pingresp);
+                self.base.say(cx, session.address.at(), &Message::Pingresp);
                 Told::Goes
             }
             _ => {
@@ -191,10 +227,8 @@ impl Mqttsn {
                 session.on_unsubscribe(base, cx, unsubscribe);
                 session.pump(base, cx, key);
             }
-            Message::Pingreq { client_id } => {
-                let own = client_id.is_none_or(|id| *id == *session.id);
-                let answer = if own { Message::Pingresp } else { Message::Disconnect { duration: None } };
-                base.say(cx, session.peer, &answer);
+            Message::Pingreq { .. } => {
+                base.say(cx, session.address.at(), &Message::Pingresp);
             }
             Message::WillTopicUpd(will) => session.on_will_topic_update(base, cx, will),
             Message::WillMsgUpd { payload } => session.on_will_message_update(base, cx, payload),
@@ -205,42 +239,48 @@ impl Mqttsn {
     }
 
     /// A frame from an address without a session: the device is told that it has none.
-    fn on_stranger(&self, cx: &mut Cx<'_>, peer: Peer, message: &Message<'_>) {
+    fn on_stranger(&self, cx: &mut Cx<'_>, at: At<'_>, message: &Message<'_>) {
+        if self.waiting.at(at).is_some() {
+            // It is being judged: CONNACK will tell.
+            return self.base.counts.up(Count::TooEarly);
+        }
         self.base.counts.up(Count::Stranger);
         if !matches!(message, Message::Disconnect { .. }) {
-            self.base.say(cx, peer, &Message::Disconnect { duration: None });
+            self.base.say(cx, at, &Message::Disconnect { duration: None });
         }
     }
 
-    /// PUBLISH at QoS −1: from whomever, with a session or without, and never answered.
+    /// PUBLISH at QoS −1.
     fn on_connectionless(&mut self, cx: &mut Cx<'_>, listener: ListenerId, publish: &sn::Publish<'_>) {
         if !self.base.rules.qos_minus_one {
             self.base.counts.up(Count::MinusOneOff);
             return;
         }
-        let topic = match &publish.topic {
-            Topic::Inline(name) => TopicName::try_from(*name).map_err(|_fault| Unfit::BAD),
-            Topic::Short(octets) => short_name(octets),
-            Topic::Predefined(id) => self.base.rules.predefined.name(*id).ok_or(Unfit::UNKNOWN),
-            Topic::Normal(_) | Topic::Reserved(_) => Err(Unfit::BAD),
-        };
-        let topic = match topic {
-            Ok(topic) => topic,
-            Err(unfit) => return self.base.counts.up(unfit.why),
-        };
-        let Some(place) = self.connectionless.iter_mut().find(|(id, _)| *id == listener) else { return };
-        let client = place.1.or_else(|| connectionless(cx, self.base.gateway, listener));
-        place.1 = client;
-        let Some(client) = client else {
-            self.base.counts.up(Count::BrokerRefused);
-            return;
-        };
-        let (payload, retain) = (publish.payload, publish.retain);
-        let what = Publication { topic, payload, qos: Qos::AtMostOnce, retain, expiry_s: None };
-        match cx.bridge.up(cx.now, client, Uplink::Publish { token: None, what }) {
-            Taken::Done | Taken::Owed => {}
-            Taken::Full => self.base.counts.up(Count::Congested),
-            Taken::Denied(_) => self.base.counts.up(Count::BrokerRefused),
+        if let Some(client) = self.connectionless.iter_mut().find(|client| client.is_of(listener)) {
+            client.publish(&self.base, cx, publish);
+        }
+    }
+
+    /// Who was asked whether a client may come in has answered.
+    fn on_verdict(&mut self, cx: &mut Cx<'_>, applicant: Token, verdict: Result<&Identity, Refusal>) {
+        match self.connectionless.iter_mut().find(|client| client.is_called(applicant)) {
+            Some(client) => client.decided(&self.base, cx, verdict),
+            None => self.on_decided(cx, applicant, verdict),
+        }
+    }
+
+    /// Its association proved a newer address.
+    fn on_peer_moved(&mut self, from: Peer, to: Peer) {
+        let key = self.sessions.at(At { peer: from, node: None });
+        if let Some(session) = key.and_then(|key| self.sessions.get_mut(key)) {
+            session.address.heard(to);
+        }
+    }
+
+    /// Its association has ended: whoever is connected through it is lost.
+    fn on_peer_closed(&mut self, cx: &mut Cx<'_>, peer: Peer) {
+        if let Some(key) = self.sessions.at(At { peer, node: None }) {
+            self.lose(cx, key, Ending::Closed);
         }
     }
 
@@ -258,26 +298,21 @@ impl Mqttsn {
     }
 }
 
-/// The client that publishes at QoS −1 for a listener.
-fn connectionless(cx: &mut Cx<'_>, gateway: GatewayId, listener: ListenerId) -> Option<ClientRef> {
-    let id = ClientId::try_from(CONNECTIONLESS_ID).ok()?;
-    let identity = &Identity::default();
-    let who = Connect { gateway, listener, id, identity, address: None, connectionless: true };
-    cx.bridge.connect(CONNECTIONLESS, &who).ok()
-}
-
 impl Machine for Mqttsn {
     fn handle(&mut self, cx: &mut Cx<'_>, input: Input<'_>) -> Handled {
         self.latest_ms = self.latest_ms.max(cx.now.mono_ms);
         cx.now.mono_ms = self.latest_ms;
         match input {
-            Input::Datagram { peer, bytes, .. } => return self.on_datagram(cx, peer, bytes),
+            Input::Datagram { peer, proven, bytes } => return self.on_datagram(cx, peer, proven, bytes),
             Input::Down { client, down } => self.on_down(cx, client, down),
             Input::Timer => self.on_timer(cx),
             Input::Drain { .. } => self.draining = true,
             // Devices try again by themselves; what may be asked just now the bridge knows.
             Input::Room | Input::Broker { .. } => {}
-            Input::PeerMoved { .. } | Input::PeerClosed { .. } | Input::Decided { .. } | Input::Reconfigured => {}
+            Input::Decided { applicant, verdict } => self.on_verdict(cx, applicant, verdict),
+            Input::PeerMoved { from, to } => self.on_peer_moved(from, to),
+            Input::PeerClosed { peer } => self.on_peer_closed(cx, peer),
+            Input::Reconfigured => self.connectionless.iter_mut().for_each(|client| client.forget(cx)),
         }
         Handled::Here
     }

@@ -4,6 +4,7 @@
 //! While the client is active, nothing in the queue could go at once: each message there waits for its topic id, or for
 //! the exchange in flight to end.
 
+use crate::address::At;
 use crate::base::{Base, Due};
 use crate::counts::Count;
 use crate::down::{InFlight, Registering, Stage};
@@ -13,10 +14,10 @@ use crate::will::qos_down;
 use bridge_core::Qos;
 use bridge_core::downlink::Delivery;
 use bridge_core::machine::Cx;
-use bridge_core::peer::Peer;
 use bridge_core::publication::Publication;
 use bridge_core::slab::Key;
 use bridge_core::topic::TopicName;
+use bridge_core::uplink::Ending;
 use codec_mqttsn as sn;
 use codec_mqttsn::{Message, MsgId, ReturnCode, Topic, TopicId};
 
@@ -31,7 +32,7 @@ impl Session {
         let goes = self.is_active() && self.is_told(way);
         if goes && delivery.qos == Qos::AtMostOnce {
             let message = publish(view, way, Qos::AtMostOnce, MsgId(0), false);
-            say_publish(base, cx, self.peer, &message);
+            say_publish(base, cx, self.address.at(), &message);
             return;
         }
         let held = Held { message: delivery.message.keep(cx.now), way, qos: delivery.qos, again: false };
@@ -80,7 +81,7 @@ impl Session {
         if !self.is_active() || self.down.queue.is_empty() {
             return;
         }
-        let (registry, peer) = (&self.registry, self.peer);
+        let (registry, at) = (&self.registry, self.address.at());
         self.down.queue.retain(|held| {
             let told = match held.way {
                 Way::Normal(id) => registry.is_known(id),
@@ -90,7 +91,7 @@ impl Session {
                 return true;
             }
             match held.message.view(cx.now) {
-                Some(view) => say_publish(base, cx, peer, &publish(&view, held.way, held.qos, MsgId(0), false)),
+                Some(view) => say_publish(base, cx, at, &publish(&view, held.way, held.qos, MsgId(0), false)),
                 None => base.counts.up(Count::Expired),
             }
             false
@@ -122,7 +123,7 @@ impl Session {
             base.counts.up(Count::Expired);
             return;
         };
-        if !base.say(cx, self.peer, &publish(&view, held.way, held.qos, msg_id, false)) {
+        if !base.say(cx, self.address.at(), &publish(&view, held.way, held.qos, msg_id, false)) {
             base.counts.up(Count::TooLarge);
             return;
         }
@@ -159,7 +160,7 @@ impl Session {
     fn say_register(&self, base: &Base, cx: &mut Cx<'_>, topic_id: TopicId, msg_id: MsgId) -> bool {
         let Some(name) = self.registry.name(topic_id) else { return false };
         let register = sn::Register { topic_id, msg_id, topic_name: name.as_str() };
-        base.say(cx, self.peer, &Message::Register(register))
+        base.say(cx, self.address.at(), &Message::Register(register))
     }
 
     /// REGACK.
@@ -253,7 +254,7 @@ impl Session {
             base.counts.up(Count::OutOfPlace);
         }
         // Answered in any case: a device that repeats PUBREC of an old exchange must be able to end it.
-        base.say(cx, self.peer, &Message::Pubrel { msg_id });
+        base.say(cx, self.address.at(), &Message::Pubrel { msg_id });
     }
 
     /// PUBCOMP: the end of a QoS 2 exchange.
@@ -277,7 +278,7 @@ impl Session {
             return Next::Stay;
         }
         if flight.tries >= base.rules.max_retries {
-            return Next::Lose;
+            return Next::Lose(Ending::Unanswered);
         }
         flight.tries = flight.tries.saturating_add(1);
         self.repeat_flight(base, cx, key);
@@ -291,7 +292,7 @@ impl Session {
             return Next::Stay;
         }
         if registering.tries >= base.rules.max_retries {
-            return Next::Lose;
+            return Next::Lose(Ending::Unanswered);
         }
         registering.tries = registering.tries.saturating_add(1);
         registering.timer = Some(base.retry(cx.now, key, Due::Register));
@@ -318,7 +319,7 @@ impl Session {
         let msg_id = flight.msg_id;
         match flight.stage {
             Stage::Released => {
-                base.say(cx, self.peer, &Message::Pubrel { msg_id });
+                base.say(cx, self.address.at(), &Message::Pubrel { msg_id });
             }
             Stage::Published => {
                 let Some(view) = flight.held.message.view(cx.now) else {
@@ -327,7 +328,7 @@ impl Session {
                     return self.send_next(base, cx, key);
                 };
                 let message = publish(&view, flight.held.way, flight.held.qos, msg_id, true);
-                say_publish(base, cx, self.peer, &message);
+                say_publish(base, cx, self.address.at(), &message);
             }
         }
         flight.timer = Some(base.retry(cx.now, key, Due::Publish));
@@ -344,7 +345,7 @@ fn publish<'a>(view: &Publication<'a>, way: Way, qos: Qos, msg_id: MsgId, dup: b
     Message::Publish(sn::Publish { dup, qos: qos_down(qos), retain, topic, msg_id, payload })
 }
 
-fn say_publish(base: &Base, cx: &mut Cx<'_>, to: Peer, message: &Message<'_>) {
+fn say_publish(base: &Base, cx: &mut Cx<'_>, to: At<'_>, message: &Message<'_>) {
     if !base.say(cx, to, message) {
         base.counts.up(Count::TooLarge);
     }

@@ -72,7 +72,7 @@ impl Session {
         let (topic_id, msg_id) = (receipt.topic_id, receipt.msg_id);
         match outcome {
             Outcome::Acknowledged if receipt.exactly_once => {
-                base.say(cx, self.peer, &Message::Pubrec { msg_id });
+                base.say(cx, self.address.at(), &Message::Pubrec { msg_id });
             }
             Outcome::Acknowledged => self.puback(base, cx, TopicId(topic_id), msg_id, ReturnCode::Accepted),
             Outcome::Refused(why) => self.puback(base, cx, TopicId(topic_id), msg_id, code(why)),
@@ -83,7 +83,7 @@ impl Session {
     /// PUBREL: the device will not send it again.
     pub(crate) fn on_pubrel(&mut self, base: &Base, cx: &mut Cx<'_>, msg_id: MsgId) {
         if self.receipts.release(msg_id) {
-            base.say(cx, self.peer, &Message::Pubcomp { msg_id });
+            base.say(cx, self.address.at(), &Message::Pubcomp { msg_id });
         } else {
             base.counts.up(Count::OutOfPlace);
         }
@@ -106,14 +106,14 @@ impl Session {
             },
         };
         self.registry.set_known(topic_id, true);
-        base.say(cx, self.peer, &Message::Regack(sn::Ack { topic_id, msg_id: register.msg_id, code }));
+        base.say(cx, self.address.at(), &Message::Regack(sn::Ack { topic_id, msg_id: register.msg_id, code }));
     }
 
     fn reply(&self, base: &Base, cx: &mut Cx<'_>, publish: &sn::Publish<'_>, reply: Reply) {
         match reply {
             Reply::Later => {}
             Reply::Accepted if publish.qos == sn::Qos::ExactlyOnce => {
-                base.say(cx, self.peer, &Message::Pubrec { msg_id: publish.msg_id });
+                base.say(cx, self.address.at(), &Message::Pubrec { msg_id: publish.msg_id });
             }
             Reply::Accepted => {
                 self.puback(base, cx, topic_id(&publish.topic), publish.msg_id, ReturnCode::Accepted);
@@ -123,7 +123,7 @@ impl Session {
     }
 
     pub(crate) fn puback(&self, base: &Base, cx: &mut Cx<'_>, topic_id: TopicId, msg_id: MsgId, code: ReturnCode) {
-        base.say(cx, self.peer, &Message::Puback(sn::Ack { topic_id, msg_id, code }));
+        base.say(cx, self.address.at(), &Message::Puback(sn::Ack { topic_id, msg_id, code }));
     }
 
     fn refuse(&self, base: &Base, cx: &mut Cx<'_>, publish: &sn::Publish<'_>, unfit: Unfit) {

@@ -1,14 +1,14 @@
 //! One client: what it is in, and what it has.
 
+use crate::address::Address;
 use crate::base::Base;
 use crate::down::Down;
 use crate::receipts::Receipts;
 use crate::registry::{Registry, most_octets};
 use crate::subscribe::Subscriptions;
 use crate::will::Dialogue;
-use bridge_core::peer::Peer;
 use bridge_core::publication::Stored;
-use bridge_core::uplink::ClientRef;
+use bridge_core::uplink::{ClientRef, Ending, Identity};
 use bridge_core::wheel::TimerId;
 
 /// A client known by its id. What all states share stands here; what belongs to one state is in [`State`].
@@ -19,7 +19,13 @@ pub(crate) struct Session {
     /// We made the id up: CONNECT had none.
     pub(crate) generated: bool,
     /// Where it is, or was last.
-    pub(crate) peer: Peer,
+    pub(crate) address: Address,
+    /// Who it is, as the transport proved: nobody else may take its place then.
+    pub(crate) proven: Option<Box<str>>,
+    /// Who it is, as it was let in.
+    pub(crate) identity: Identity,
+    /// When it connected last, in milliseconds since the Unix epoch.
+    pub(crate) connected_ms: u64,
     /// CleanSession of the latest CONNECT.
     pub(crate) clean: bool,
     /// Duration of the latest CONNECT, in seconds; 0 = it need give no sign of life.
@@ -48,7 +54,21 @@ pub(crate) enum State {
         heard_ms: u64,
     },
     /// Disconnected or lost; kept because CleanSession was 0.
-    Away,
+    Away {
+        /// Since when, in milliseconds since the Unix epoch.
+        since_ms: u64,
+    },
+}
+
+/// What a client was in when it said CONNECT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Came {
+    /// It has no session, or none that may be resumed.
+    New,
+    /// It was gone.
+    Back,
+    /// It was connected.
+    Again,
 }
 
 /// What is to become of a session after it has handled something.
@@ -60,13 +80,18 @@ pub(crate) enum Next {
     /// It said goodbye.
     Leave,
     /// It is lost, and is told so.
-    Lose,
+    Lose(Ending),
 }
 
 impl Session {
     /// True when frames from its address are its own.
     pub(crate) const fn is_present(&self) -> bool {
         matches!(self.state, State::Connecting(_) | State::Active { .. })
+    }
+
+    /// True for a client that is connected, asleep or not.
+    pub(crate) const fn is_connected(&self) -> bool {
+        self.is_active()
     }
 
     /// True between CONNACK and the end of the connection.
@@ -78,8 +103,19 @@ impl Session {
     pub(crate) fn has_connection(&self) -> bool {
         match &self.state {
             State::Active { .. } => true,
-            State::Connecting(dialogue) => dialogue.was_active,
-            State::Away => false,
+            State::Connecting(dialogue) => dialogue.came == Came::Again,
+            State::Away { .. } => false,
+        }
+    }
+
+    /// What it is in, for a CONNECT that has just come.
+    pub(crate) const fn came(&self) -> Came {
+        match &self.state {
+            State::Connecting(dialogue) => dialogue.came,
+            // Without a client it is new: its state is that of the CONNECT being handled.
+            _ if self.client.is_none() => Came::New,
+            State::Active { .. } => Came::Again,
+            State::Away { .. } => Came::Back,
         }
     }
 
@@ -103,7 +139,7 @@ impl Session {
         assert!(self.down.queue.len() <= base.rules.hold.messages + 1, "more held than may be");
         let dialogue = match &self.state {
             State::Connecting(dialogue) => base.wheel.is_armed(dialogue.timer()),
-            State::Active { .. } | State::Away => false,
+            State::Active { .. } | State::Away { .. } => false,
         };
         let life = self.life.is_some_and(|timer| base.wheel.is_armed(timer));
         assert!(life || (self.is_active() && self.keepalive_s == 0), "nothing will ever end it");
@@ -128,6 +164,6 @@ mod tests {
 
     #[test]
     fn a_session_leaves_room_in_the_kilobyte_of_its_client() {
-        assert!(size_of::<Session>() <= 400, "{} octets", size_of::<Session>());
+        assert!(size_of::<Session>() <= 448, "{} octets", size_of::<Session>());
     }
 }

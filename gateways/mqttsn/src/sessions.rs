@@ -1,7 +1,7 @@
 //! All sessions of a machine, found by address and by client id.
 
+use crate::address::At;
 use crate::session::Session;
-use bridge_core::peer::Peer;
 use bridge_core::slab::{Key, Slab};
 use foldhash::quality::FixedState;
 use hashbrown::HashTable;
@@ -26,9 +26,9 @@ impl Sessions {
 
     /// The session that is present at this address.
     #[inline]
-    pub(crate) fn at(&self, peer: &Peer) -> Option<Key> {
-        let hash = self.hash_address(peer);
-        let here = |&key: &Key| self.slab.get(key).is_some_and(|session| same_address(&session.peer, peer));
+    pub(crate) fn at(&self, at: At<'_>) -> Option<Key> {
+        let hash = at.hash(&self.hasher);
+        let here = |&key: &Key| self.slab.get(key).is_some_and(|session| session.address.at().is_same(at));
         self.by_address.find(hash, here).copied()
     }
 
@@ -64,9 +64,9 @@ impl Sessions {
     /// Frames from the session's address are its own from now on.
     pub(crate) fn bind(&mut self, key: Key) {
         let Some(session) = self.slab.get(key) else { return };
-        let hash = self.hash_address(&session.peer);
+        let hash = session.address.at().hash(&self.hasher);
         let (slab, hasher) = (&self.slab, &self.hasher);
-        let rehash = |&key: &Key| slab.get(key).map_or(0, |s| hash_address(hasher, &s.peer));
+        let rehash = |&key: &Key| slab.get(key).map_or(0, |s| s.address.at().hash(hasher));
         if self.by_address.find(hash, |&other| other == key).is_none() {
             self.by_address.insert_unique(hash, key, rehash);
         }
@@ -75,7 +75,7 @@ impl Sessions {
     /// Frames from the session's address are a stranger's from now on.
     pub(crate) fn unbind(&mut self, key: Key) {
         let Some(session) = self.slab.get(key) else { return };
-        let hash = self.hash_address(&session.peer);
+        let hash = session.address.at().hash(&self.hasher);
         if let Ok(entry) = self.by_address.find_entry(hash, |&other| other == key) {
             entry.remove();
         }
@@ -114,17 +114,4 @@ impl Sessions {
     pub(crate) fn bound(&self) -> usize {
         self.by_address.len()
     }
-
-    fn hash_address(&self, peer: &Peer) -> u64 {
-        hash_address(&self.hasher, peer)
-    }
-}
-
-fn hash_address(hasher: &FixedState, peer: &Peer) -> u64 {
-    hasher.hash_one((peer.listener, peer.addr))
-}
-
-/// One address at one listener, whichever of our own addresses it writes to.
-pub(crate) fn same_address(a: &Peer, b: &Peer) -> bool {
-    a.listener == b.listener && a.addr == b.addr
 }

@@ -220,6 +220,19 @@ impl Session {
         }
     }
 
+    /// Asks for all subscriptions again, as they were granted; nothing retained comes of it, and no answer.
+    pub(crate) fn resubscribe(&mut self, base: &Base, cx: &mut Cx<'_>) {
+        let Some(client) = self.client else { return };
+        for entry in &self.subscriptions.list {
+            let text = entry.filter.text(&self.registry, &base.rules.predefined);
+            let Some(filter) = text.and_then(|text| TopicFilter::try_from(text).ok()) else { continue };
+            let uplink = Uplink::Resubscribe { token: Token(u64::from(entry.token)), filter, qos: entry.qos };
+            if let Taken::Full | Taken::Denied(_) = cx.bridge.up(cx.now, client, uplink) {
+                base.counts.up(Count::BrokerRefused);
+            }
+        }
+    }
+
     /// The broker has answered.
     pub(crate) fn on_subscribed(&mut self, base: &Base, cx: &mut Cx<'_>, token: Token, granted: Result<Qos, Refusal>) {
         let list = &mut self.subscriptions.list;
@@ -255,12 +268,12 @@ impl Session {
             }
             Err(refused) => base.counts.up(refused.why),
         }
-        base.say(cx, self.peer, &Message::Unsuback { msg_id: unsubscribe.msg_id });
+        base.say(cx, self.address.at(), &Message::Unsuback { msg_id: unsubscribe.msg_id });
     }
 
     fn suback(&self, base: &Base, cx: &mut Cx<'_>, qos: Qos, pending: Pending, code: ReturnCode) {
         let Pending { msg_id, topic_id } = pending;
-        base.say(cx, self.peer, &Message::Suback(sn::Suback { qos: qos_down(qos), topic_id, msg_id, code }));
+        base.say(cx, self.address.at(), &Message::Suback(sn::Suback { qos: qos_down(qos), topic_id, msg_id, code }));
     }
 }
 

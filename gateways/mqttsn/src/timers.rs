@@ -6,6 +6,7 @@ use crate::machine::Mqttsn;
 use crate::session::{Next, State};
 use bridge_core::machine::Cx;
 use bridge_core::slab::Key;
+use bridge_core::uplink::Ending;
 
 impl Mqttsn {
     /// All that is due, by deadline.
@@ -24,7 +25,7 @@ impl Mqttsn {
         let next = match alarm.what {
             Due::Life => return self.on_life(cx, key),
             Due::Will if session.ask_will_again(&mut self.base, cx, key) => Next::Stay,
-            Due::Will => Next::Lose,
+            Due::Will => Next::Lose(Ending::Unanswered),
             Due::Publish => session.publish_again(&mut self.base, cx, key),
             Due::Register => session.register_again(&mut self.base, cx, key),
         };
@@ -39,15 +40,15 @@ impl Mqttsn {
         }
         session.life = None;
         match session.state {
-            State::Connecting(_) => self.follow(cx, key, Next::Lose),
+            State::Connecting(_) => self.follow(cx, key, Next::Lose(Ending::Unanswered)),
             State::Active { .. } => match session.lost_at_ms() {
                 Some(at) if at <= cx.now.mono_ms => {
                     self.base.counts.up(Count::Unanswered);
-                    self.lose(cx, key);
+                    self.lose(cx, key, Ending::KeepAlive);
                 }
                 at => self.set_life(key, at),
             },
-            State::Away => self.end(cx, key),
+            State::Away { .. } => self.end(cx, key),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::base::{Base, Due};
 use crate::counts::Count;
-use crate::session::{Session, State};
+use crate::session::{Came, Session, State};
 use bridge_core::Qos;
 use bridge_core::machine::Cx;
 use bridge_core::publication::{Publication, Stored};
@@ -17,8 +17,8 @@ use codec_mqttsn::{Message, ReturnCode};
 /// What a session is in until the client has told its will.
 #[derive(Debug)]
 pub(crate) struct Dialogue {
-    /// The client was connected when it came with this CONNECT.
-    pub(crate) was_active: bool,
+    /// What the client was in when it came with this CONNECT.
+    pub(crate) came: Came,
     /// Told already, and kept when CONNECT comes once more: either answer may still be on its way.
     topic: Option<WillHead>,
     asks: Asks,
@@ -74,12 +74,10 @@ impl Session {
             base.wheel.cancel(dialogue.timer);
             (dialogue.asks, dialogue.tries, dialogue.timer) = (Asks::Topic, 0, timer);
         } else {
-            // Without a client it is new: its state is that of the CONNECT being handled.
-            let was_active = self.is_active() && self.client.is_some();
-            let dialogue = Dialogue { was_active, topic: None, asks: Asks::Topic, tries: 0, timer };
+            let dialogue = Dialogue { came: self.came(), topic: None, asks: Asks::Topic, tries: 0, timer };
             self.enter(base, State::Connecting(Box::new(dialogue)));
         }
-        base.say(cx, self.peer, &Message::WillTopicReq);
+        base.say(cx, self.address.at(), &Message::WillTopicReq);
     }
 
     /// Ends the dialogue's timer, whatever the dialogue came to.
@@ -112,7 +110,7 @@ impl Session {
         base.wheel.cancel(dialogue.timer);
         dialogue.topic = Some(head);
         (dialogue.asks, dialogue.tries, dialogue.timer) = (Asks::Message, 0, base.retry(cx.now, key, Due::Will));
-        base.say(cx, self.peer, &Message::WillMsgReq);
+        base.say(cx, self.address.at(), &Message::WillMsgReq);
         Told::Goes
     }
 
@@ -141,7 +139,7 @@ impl Session {
         }
         dialogue.tries = dialogue.tries.saturating_add(1);
         dialogue.timer = base.retry(cx.now, key, Due::Will);
-        base.say(cx, self.peer, &dialogue.request());
+        base.say(cx, self.address.at(), &dialogue.request());
         true
     }
 
@@ -162,7 +160,7 @@ impl Session {
                 ReturnCode::NotSupported
             }
         };
-        base.say(cx, self.peer, &Message::WillTopicResp { code });
+        base.say(cx, self.address.at(), &Message::WillTopicResp { code });
     }
 
     /// WILLMSGUPD: another payload for the will, if there is one.
@@ -177,7 +175,7 @@ impl Session {
         } else {
             base.counts.up(Count::OutOfPlace);
         }
-        base.say(cx, self.peer, &Message::WillMsgResp { code });
+        base.say(cx, self.address.at(), &Message::WillMsgResp { code });
     }
 
     /// Publishes the will of a client that is lost.

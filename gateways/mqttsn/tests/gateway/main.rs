@@ -12,6 +12,7 @@ mod connecting;
 mod corpus;
 mod downlink;
 mod lifetimes;
+mod moves;
 mod random;
 mod subscribing;
 mod uplink;

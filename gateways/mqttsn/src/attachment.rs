@@ -1,0 +1,84 @@
+//! What a session is to the bridge: attached, known to be there or gone, with its subscriptions.
+
+use crate::base::Base;
+use crate::connect::VERSION;
+use crate::counts::Count;
+use crate::registry::Registry;
+use crate::session::Session;
+use bridge_core::machine::Cx;
+use bridge_core::peer::Proven;
+use bridge_core::slab::Key;
+use bridge_core::topic::ClientId;
+use bridge_core::uplink::{Connect, Ending, Online, Refusal, Taken, Token, Uplink};
+
+impl Session {
+    /// True unless the session's client has proved to be somebody else.
+    pub(crate) fn may_be(&self, proven: Proven<'_>) -> bool {
+        self.proven.is_none() || self.proven.as_deref() == proven.identity
+    }
+
+    /// Makes the bridge know it, if it does not yet.
+    pub(crate) fn attach(&mut self, base: &Base, cx: &mut Cx<'_>, key: Key) -> Result<(), Refusal> {
+        if self.client.is_some() {
+            return Ok(());
+        }
+        let who = Connect {
+            gateway: base.gateway,
+            listener: self.address.listener(),
+            id: ClientId::try_from(&*self.id).map_err(|_fault| Refusal::BadIdentity)?,
+            identity: &self.identity,
+            address: Some(self.address.at().peer.addr),
+            connectionless: false,
+        };
+        self.client = Some(cx.bridge.connect(Token(key.to_bits()), &who)?);
+        Ok(())
+    }
+
+    /// The bridge forgets it, and its subscriptions there.
+    pub(crate) fn detach(&mut self, base: &Base, cx: &mut Cx<'_>) {
+        self.tell(base, cx, Uplink::Disconnect);
+        self.client = None;
+    }
+
+    /// It is connected: told to whoever follows the events.
+    pub(crate) fn arrived(&self, base: &Base, cx: &mut Cx<'_>) {
+        let online = Online {
+            address: self.address.at().peer.addr,
+            version: VERSION,
+            clean: self.clean,
+            keepalive_s: self.keepalive_s.into(),
+        };
+        self.tell(base, cx, Uplink::Online(online));
+    }
+
+    /// It is not connected any more: told to whoever follows the events.
+    pub(crate) fn gone(&self, base: &Base, cx: &mut Cx<'_>, why: Ending) {
+        self.tell(base, cx, Uplink::Offline(why));
+    }
+
+    fn tell(&self, base: &Base, cx: &mut Cx<'_>, uplink: Uplink<'_>) {
+        let Some(client) = self.client else { return };
+        match cx.bridge.up(cx.now, client, uplink) {
+            Taken::Done | Taken::Owed => {}
+            Taken::Full | Taken::Denied(_) => base.counts.up(Count::BrokerRefused),
+        }
+    }
+
+    /// Empties it: what CleanSession asks for.
+    pub(crate) fn reset(&mut self, base: &Base, cx: &mut Cx<'_>) {
+        self.detach(base, cx);
+        self.will = None;
+        self.registry = Registry::default();
+        self.subscriptions.clear();
+        self.receipts.clear();
+        self.down.clear();
+    }
+
+    /// It has come through another listener, whose topics may stand elsewhere: its subscriptions follow it.
+    pub(crate) fn rehome(&mut self, base: &Base, cx: &mut Cx<'_>, key: Key) {
+        self.detach(base, cx);
+        if self.attach(base, cx, key).is_ok() {
+            self.resubscribe(base, cx);
+        }
+    }
+}

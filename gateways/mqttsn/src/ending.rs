@@ -1,0 +1,93 @@
+//! How sessions and connections end.
+
+use crate::counts::Count;
+use crate::machine::Mqttsn;
+use crate::session::{Next, Session, State};
+use bridge_core::machine::Cx;
+use bridge_core::slab::Key;
+use bridge_core::uplink::Ending;
+use codec_mqttsn::Message;
+
+impl Mqttsn {
+    /// Does what a session has come to.
+    pub(crate) fn follow(&mut self, cx: &mut Cx<'_>, key: Key, next: Next) {
+        match next {
+            Next::Stay => {}
+            Next::Leave => {
+                self.say_goodbye(cx, key);
+                self.leave(cx, key, Ending::Normal);
+            }
+            Next::Lose(why) => {
+                if why == Ending::Unanswered {
+                    self.base.counts.up(Count::Unanswered);
+                }
+                self.say_goodbye(cx, key);
+                self.lose(cx, key, why);
+            }
+        }
+    }
+
+    /// DISCONNECT.
+    pub(crate) fn say_goodbye(&self, cx: &mut Cx<'_>, key: Key) {
+        if let Some(session) = self.sessions.get(key) {
+            self.base.say(cx, session.address.at(), &Message::Disconnect { duration: None });
+        }
+    }
+
+    /// The client at this address has given way to another: it is lost.
+    pub(crate) fn displace(&mut self, cx: &mut Cx<'_>, here: Option<Key>) {
+        if let Some(key) = here {
+            self.base.counts.up(Count::TakenOver);
+            self.lose(cx, key, Ending::TakenOver);
+        }
+    }
+
+    /// The client is lost: its will is published.
+    pub(crate) fn lose(&mut self, cx: &mut Cx<'_>, key: Key, why: Ending) {
+        let Some(session) = self.sessions.get(key) else { return };
+        tracing::debug!(protocol = "mqttsn", client_id = %session.id, reason = why.reason(), "lost");
+        if session.has_connection() {
+            session.publish_will(&self.base, cx);
+        }
+        self.leave(cx, key, why);
+    }
+
+    /// The client is not connected any more: what CleanSession = 0 keeps is kept, else the session ends.
+    pub(crate) fn leave(&mut self, cx: &mut Cx<'_>, key: Key, why: Ending) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        if session.has_connection() {
+            session.gone(&self.base, cx, why);
+        }
+        // A client that has never got as far as CONNACK has nothing to keep, one without an id cannot come back to it.
+        if session.clean || session.generated || session.client.is_none() {
+            self.end(cx, key);
+            return;
+        }
+        session.close_dialogue(&mut self.base);
+        session.down.rest(&mut self.base);
+        session.enter(&self.base, State::Away { since_ms: cx.now.wall_ms });
+        self.base.changed(cx, key);
+        self.sessions.unbind(key);
+        self.set_life(key, Some(cx.now.mono_ms.saturating_add(self.base.rules.session_expiry_ms)));
+    }
+
+    /// The session ends, with all that it had.
+    pub(crate) fn end(&mut self, cx: &mut Cx<'_>, key: Key) {
+        let Some(session) = self.forget(cx, key) else { return };
+        cx.gates.leave(session.address.listener());
+        cx.owners.release(self.base.gateway, &session.id);
+        cx.journal.forget(self.base.gateway, &session.id);
+    }
+
+    fn forget(&mut self, cx: &mut Cx<'_>, key: Key) -> Option<Session> {
+        let mut session = self.sessions.remove(key)?;
+        self.base.left(&session.state);
+        session.close_dialogue(&mut self.base);
+        session.down.rest(&mut self.base);
+        if let Some(timer) = session.life {
+            self.base.wheel.cancel(timer);
+        }
+        session.detach(&self.base, cx);
+        Some(session)
+    }
+}
