@@ -44,6 +44,15 @@ pub const WILLS: Family = counter("tidegate_wills_total", "Wills of lost clients
 /// Datagrams between shards.
 pub const FORWARDED: Family =
     counter("tidegate_forwarded_total", "Datagrams for clients of another shard, by what became of them");
+/// Credential stores: their answers.
+pub const AUTH_STORE_ANSWERS: Family =
+    counter("tidegate_auth_store_answers_total", "What credential stores made of clients, by store and outcome");
+/// Credential stores: what finding out about a password took.
+pub const AUTH_VERIFICATIONS: Family =
+    counter("tidegate_auth_verifications_total", "Passwords verified, from memory or by computing their hash");
+/// Credential stores: questions in wait.
+pub const AUTH_STORE_WAITING: Family =
+    gauge("tidegate_auth_store_waiting", "Questions that wait for a thread of the credential stores");
 /// Addresses that belong to another shard.
 pub const ROUTES: Family = gauge("tidegate_routes", "Addresses whose datagrams go to another shard");
 

@@ -89,22 +89,25 @@ impl<'a> Section<'a> {
 
     /// A key that must be there. Whether it is, and has a value that fits; always when writing.
     pub fn required<T: Leaf>(&mut self, key: &'static str, into: &mut T) -> bool {
-        match &mut self.mode {
-            Mode::Write(block) => {
-                block.leaf(key, into.to_toml());
-                true
-            }
-            Mode::Read(reading) => {
-                let path = self.path.child(key);
-                let Some(entry) = reading.ask(key) else {
-                    let place = reading.place.clone();
-                    reading.problem(&place, path, format!("is missing: expected {}", T::EXPECTED));
-                    return false;
-                };
-                let value = reading.read_leaf(&entry.item, path, T::EXPECTED);
-                value.map(|value| *into = value).is_some()
-            }
+        self.required_checked(key, into, |_| Ok(()))
+    }
+
+    /// As [`Self::required`], with a check as in [`Self::checked`].
+    pub fn required_checked<T: Leaf>(
+        &mut self,
+        key: &'static str,
+        into: &mut T,
+        check: impl FnOnce(&T) -> Result<(), String>,
+    ) -> bool {
+        if let Mode::Read(reading) = &mut self.mode
+            && reading.table.get(key).is_none()
+        {
+            let (place, path) = (reading.place.clone(), self.path.child(key));
+            reading.asked.push(key.into());
+            reading.problem(&place, path, format!("is missing: expected {}", T::EXPECTED));
+            return false;
         }
+        self.value(key, into, T::EXPECTED, |value| check(value).map_err(Misfit::Refused))
     }
 
     /// A key without a default: `None`, and not printed, while it is not given.
@@ -259,26 +262,29 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Whether the value, if there is one, fits.
     fn value<T: Leaf>(
         &mut self,
         key: &'static str,
         into: &mut T,
         expected: &str,
         check: impl FnOnce(&T) -> Result<(), Misfit>,
-    ) {
+    ) -> bool {
         match &mut self.mode {
             Mode::Write(block) => block.leaf(key, into.to_toml()),
             Mode::Read(reading) => {
-                let Some(entry) = reading.ask(key) else { return };
+                let Some(entry) = reading.ask(key) else { return true };
                 match T::read(&entry.item).and_then(|value| check(&value).map(|()| value)) {
                     Ok(value) => *into = value,
                     Err(misfit) => {
                         let (message, hint) = told::<T>(&misfit, expected, &entry.item);
                         reading.told(&entry.item.place, self.path.child(key), message, hint);
+                        return false;
                     }
                 }
             }
         }
+        true
     }
 
     /// Once all keys have been asked for.

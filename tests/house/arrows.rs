@@ -34,10 +34,11 @@ const TABLE: &[Rule] = &[
     Rule { name: "mqttsn", ours: &["wire", "codec-mqttsn", "bridge-core", "settings"], others: Others::Only(CORE) },
     Rule { name: "shard", ours: &["bridge-core"], others: Others::Only(CORE) },
     Rule { name: "transport", ours: &["shard", "bridge-core", "settings"], others: Others::Any },
-    Rule { name: "config", ours: &["settings", "bridge-core", "mqttsn", "transport"], others: Others::None },
+    Rule { name: "auth", ours: &["bridge-core", "settings"], others: Others::Any },
+    Rule { name: "config", ours: &["settings", "bridge-core", "mqttsn", "transport", "auth"], others: Others::None },
     Rule {
         name: "tidegate",
-        ours: &["config", "settings", "wire", "bridge-core", "mqttsn", "shard", "transport"],
+        ours: &["config", "settings", "wire", "bridge-core", "mqttsn", "shard", "transport", "auth"],
         others: Others::Any,
     },
     Rule { name: "test-support", ours: &["codec-mqtt"], others: Others::Only(&["serde_json"]) },
