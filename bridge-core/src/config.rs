@@ -1,5 +1,6 @@
-//! `[broker]`, `[broker.tls]`, `[broker.queue]` and `[events]`.
+//! `[broker]`, `[broker.tls]`, `[broker.queue]`, `[events]` and `[acl]`.
 
+mod access;
 mod checks;
 mod url;
 
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 
 use settings::{ByteSize, HumanDuration, Secret, Section, Settings};
 
+pub use access::{AclConfig, DenyAction, Permit, RuleAction, RuleConfig, TopicText, WhoConfig, read_rules};
 pub use checks::{check_name, check_node_template, check_template, check_topic};
 pub use url::{BrokerUrl, Server};
 

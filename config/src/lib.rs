@@ -14,7 +14,8 @@ use std::borrow::Cow;
 use std::io;
 use std::path::Path;
 
-use bridge_core::config::{BrokerConfig, BrokerUrl, EventsConfig};
+use auth::config::AuthConfig;
+use bridge_core::config::{AclConfig, BrokerConfig, BrokerUrl, EventsConfig};
 use settings::{Document, Section, Settings};
 
 pub use gateways::{Gateways, MqttsnGateway};
@@ -40,6 +41,10 @@ pub struct Config {
     pub admin: AdminConfig,
     /// `[events]`.
     pub events: EventsConfig,
+    /// `[auth]`.
+    pub auth: AuthConfig,
+    /// `[acl]`.
+    pub acl: AclConfig,
     /// `[gateways]`.
     pub gateways: Gateways,
 }
@@ -67,8 +72,11 @@ impl Settings for Config {
         s.table("broker", &mut self.broker);
         s.table("admin", &mut self.admin);
         s.table("events", &mut self.events);
+        s.table("auth", &mut self.auth);
+        s.table("acl", &mut self.acl);
         s.table("gateways", &mut self.gateways);
-        s.not_in_this_version(&["auth", "acl", "bans"]);
+        s.not_in_this_version(&["bans"]);
+        s.renamed(&[("authentication", "auth"), ("authorization", "acl")]);
     }
 }
 
@@ -130,8 +138,6 @@ pub fn load(
     }
     document.read(&mut config, read_file);
     check::across(&config, build, &mut document);
-    for (key, message) in check_files(&config) {
-        document.refuse(&[key], message);
-    }
+    document.refuse_all(check_files(&config).into_iter().map(|(key, message)| (vec![key], message)));
     document.finish().map(|()| config)
 }

@@ -70,6 +70,12 @@ impl<'a> Section<'a> {
         block
     }
 
+    /// Whether values are asked for, and not given: for keys that exist in one of several shapes of a value.
+    #[must_use]
+    pub const fn is_writing(&self) -> bool {
+        matches!(self.mode, Mode::Write(_))
+    }
+
     /// A key with one value.
     pub fn leaf<T: Leaf>(&mut self, key: &'static str, into: &mut T) {
         self.checked(key, into, |_| Ok(()));

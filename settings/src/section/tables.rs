@@ -29,6 +29,18 @@ impl Section<'_> {
         }
     }
 
+    /// As [`Self::inline`], where the table must be there: `expected` says what it holds.
+    pub fn required_inline(&mut self, key: &'static str, into: &mut dyn Settings, expected: &str) {
+        if let Mode::Read(reading) = &mut self.mode
+            && reading.table.get(key).is_none()
+        {
+            let (place, path) = (reading.place.clone(), self.path.child(key));
+            reading.asked.push(key.into());
+            return reading.problem(&place, path, format!("is missing: expected {expected}"));
+        }
+        self.inline(key, into);
+    }
+
     /// A table of tables with names of the operator's choice. If given, only those given exist; each begins as
     /// `template` makes it.
     pub fn named<T: Settings>(&mut self, key: &'static str, into: &mut BTreeMap<String, T>, template: impl Fn() -> T) {
