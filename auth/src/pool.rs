@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -27,7 +28,7 @@ pub struct PoolSettings {
     pub threads: usize,
     /// Questions that may wait for a thread; the next one is answered [`Opinion::Busy`].
     pub waiting: usize,
-    /// How long a question is worth an answer: one that has waited longer is answered [`Opinion::Busy`], unasked.
+    /// How long a question is worth an answer, see [`Pool::be_patient`].
     pub patience: Duration,
 }
 
@@ -51,7 +52,8 @@ struct Shared {
     /// Somebody waits in the queue, or it is closed.
     news: Condvar,
     counts: SharedCounts,
-    settings: PoolSettings,
+    waiting: usize,
+    patience_ms: AtomicU64,
 }
 
 #[derive(Default)]
@@ -78,9 +80,11 @@ impl Pool {
             queue: Mutex::default(),
             news: Condvar::new(),
             counts: SharedCounts::default(),
-            settings,
+            waiting: settings.waiting,
+            patience_ms: AtomicU64::default(),
         });
         let mut pool = Self { shared, threads: Vec::new() };
+        pool.be_patient(settings.patience);
         for number in 0..settings.threads.max(1) {
             let shared = Arc::clone(&pool.shared);
             let thread = thread::Builder::new().name(format!("auth-{number}")).spawn(move || shared.work())?;
@@ -107,7 +111,7 @@ impl Pool {
             return at_once(opinion);
         }
         let mut queue = shared.queue();
-        if queue.closed || queue.jobs.len() >= shared.settings.waiting {
+        if queue.closed || queue.jobs.len() >= shared.waiting {
             drop(queue);
             shared.counts.up(AuthCount::of(store.kind(), Opinion::Busy));
             return at_once(Opinion::Busy);
@@ -122,6 +126,13 @@ impl Pool {
     /// Other stores from now on; questions that wait are still answered by those that they were put to.
     pub fn replace(&self, stores: Stores) {
         *self.shared.stores.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(stores);
+    }
+
+    /// From now on a question that has waited so long is answered [`Opinion::Busy`], unasked: nobody waits for it
+    /// any more.
+    pub fn be_patient(&self, patience: Duration) {
+        let patience = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+        self.shared.patience_ms.store(patience, Ordering::Relaxed);
     }
 
     /// For whoever reports.
@@ -148,7 +159,7 @@ impl Drop for Pool {
 
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool").field("settings", &self.shared.settings).finish_non_exhaustive()
+        f.debug_struct("Pool").field("threads", &self.threads.len()).finish_non_exhaustive()
     }
 }
 
@@ -184,7 +195,7 @@ impl Shared {
     }
 
     fn answer(&self, job: &Job) {
-        let opinion = match job.asked.elapsed() > self.settings.patience {
+        let opinion = match job.asked.elapsed().as_millis() >= u128::from(self.patience_ms.load(Ordering::Relaxed)) {
             true => Opinion::Busy,
             false => catch_unwind(AssertUnwindSafe(|| self.decide(job))).unwrap_or(Opinion::Failed),
         };

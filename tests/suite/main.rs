@@ -16,6 +16,7 @@ mod interop;
 mod mosquitto;
 mod mqtt;
 mod other_broker;
+mod passwd;
 mod process;
 mod shared_link;
 mod shutdown;

@@ -98,6 +98,15 @@ pub(crate) fn tidegate(arguments: &[&str], environment: &[(&str, &str)]) -> Outc
     outcome(command(&arguments, &environment).spawn().expect("the binary starts"))
 }
 
+/// The same with something on standard input.
+pub(crate) fn fed(arguments: &[&str], input: &str) -> Outcome {
+    let arguments: Vec<_> = arguments.iter().map(ToString::to_string).collect();
+    let mut child = command(&arguments, &BTreeMap::new()).stdin(Stdio::piped()).spawn().expect("the binary starts");
+    // It need not read all, or any, of it.
+    drop(child.stdin.take().expect("piped").write_all(input.as_bytes()));
+    outcome(child)
+}
+
 fn command(arguments: &[String], environment: &BTreeMap<String, String>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TIDEGATE__")) {

@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::configuration::{self, BUILD};
 use crate::failure::Failure;
-use crate::run;
+use crate::{passwd, run};
 
 /// Connects devices that speak MQTT-SN to any MQTT broker.
 #[derive(Debug, Parser)]
@@ -39,6 +39,16 @@ enum Command {
         #[arg(long)]
         default: bool,
     },
+    /// Add a user to a users file, or change its password: typed twice, or the first line of standard input
+    Passwd {
+        /// Users file, made if it is not there
+        file: PathBuf,
+        /// User name
+        user: String,
+        /// Remove the user
+        #[arg(short = 'D', long)]
+        delete: bool,
+    },
 }
 
 /// Does what the command line asks for.
@@ -54,6 +64,7 @@ pub(crate) fn execute() -> Result<(), Failure> {
         }
         Command::Config { default: true, .. } => print(&config::reference(BUILD)),
         Command::Config { config, default: false } => print(&configuration::load(config.as_deref())?.effective_toml()),
+        Command::Passwd { file, user, delete } => passwd::run(&file, &user, delete),
     }
 }
 

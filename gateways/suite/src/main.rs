@@ -11,6 +11,7 @@ mod embedded;
 mod failure;
 mod logs;
 mod node_name;
+mod passwd;
 mod run;
 mod signals;
 mod startup;
