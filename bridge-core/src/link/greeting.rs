@@ -66,6 +66,7 @@ impl Link {
         self.dial.answered();
         self.counts.up(LinkCount::SessionsEnded);
         if self.settings.scope == SessionScope::Discarded {
+            self.discarded = true;
             return self.goodbye(self.now);
         }
         self.washed = true;
@@ -123,6 +124,12 @@ impl Link {
         for id in ids {
             self.send(&Packet::Pubrel(Ack::new(id)));
         }
+    }
+
+    /// True once a link that is [`SessionScope::Discarded`] has done what it is for.
+    #[must_use]
+    pub const fn has_discarded(&self) -> bool {
+        self.discarded
     }
 
     /// True when the session is to outlive this process.

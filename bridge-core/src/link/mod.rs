@@ -129,6 +129,8 @@ pub struct Link {
     wash: bool,
     /// One has just been ended: there can be none.
     washed: bool,
+    /// It was all that this link is for.
+    discarded: bool,
     /// An earlier life's publications are to be released until then.
     release_by: Option<Deadline>,
     /// Somebody was turned away, and is to be told when there is room.
@@ -183,6 +185,7 @@ impl Link {
             draining: false,
             wash: false,
             washed: false,
+            discarded: false,
             release_by: None,
             turned_away: false,
             pump_due: false,

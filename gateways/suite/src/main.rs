@@ -9,6 +9,7 @@ mod cli;
 mod configuration;
 mod embedded;
 mod failure;
+mod former_links;
 mod logs;
 mod node_name;
 mod passwd;

@@ -15,6 +15,7 @@ use crate::admin::{self, Admin, AdminListener};
 use crate::cli::print;
 use crate::embedded::{self, Embedded};
 use crate::failure::Failure;
+use crate::former_links::FormerLinks;
 use crate::signals::Signals;
 use crate::startup::{Overview, Row};
 use crate::wiring::{self, Listener, Node, SOCKET_BUFFER};
@@ -81,7 +82,13 @@ fn start(config: &Config, ended: mpsc::UnboundedSender<Ended>) -> Result<Running
     let text = overview.text();
     warn_of_small_buffers(&listeners);
     let shards = wiring::shards(&node, listeners, random)?;
-    let workers = start_workers(shards, &ended)?;
+    let former = FormerLinks::find(&node);
+    let clock = Clock::start();
+    let mut workers = start_workers(clock, shards, &ended)?;
+    if let Some(first) = workers.first_mut() {
+        first.meters.push(former.meter());
+    }
+    tokio::spawn(former.end_sessions(clock, random()?));
     let stopping = Arc::new(AtomicBool::new(false));
     if let Some(listener) = admin_listener {
         let admin = Admin { workers: workers.clone(), stopping: Arc::clone(&stopping), started_s: started.as_secs() };
@@ -145,8 +152,11 @@ fn warn_of_small_buffers(listeners: &[Listener]) {
     }
 }
 
-fn start_workers(shards: Vec<WorkerSettings>, ended: &mpsc::UnboundedSender<Ended>) -> Result<Vec<Worker>, Failure> {
-    let clock = Clock::start();
+fn start_workers(
+    clock: Clock,
+    shards: Vec<WorkerSettings>,
+    ended: &mpsc::UnboundedSender<Ended>,
+) -> Result<Vec<Worker>, Failure> {
     shards.into_iter().map(|settings| worker::start(clock, settings, ended.clone())).collect()
 }
 

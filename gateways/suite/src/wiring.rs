@@ -31,7 +31,7 @@ const MQTTSN: GatewayId = GatewayId(0);
 /// Octets of receive and send buffer that each socket asks for.
 pub(crate) const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
 /// For a broker to answer at all: name, TCP and TLS.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a broker keeps the session of a link that is away. After that the link publishes anew what it had in flight.
 const SESSION_EXPIRY_S: u32 = 3600;
 /// Addresses that each shard remembers for others.
@@ -213,30 +213,50 @@ fn node_status(events: &EventsConfig, name: &str) -> Result<Option<NodeStatus>, 
     NodeStatus::under(&prefix, qos).map(Some).map_err(|fault| wrong(fault.to_string()))
 }
 
+/// The client ids of all links, in their order.
+pub(crate) fn link_ids(node: &Node<'_>) -> Vec<String> {
+    let broker = &node.config.broker.link;
+    let all = usize::from(links_per_worker(broker.connections, node.workers)) * usize::from(node.workers);
+    (0..all).map(|number| format!("{}-{}-{number}", broker.client_id_prefix, node.name)).collect()
+}
+
 /// The links of shard `number`. They are counted node-wide; the first of shard 0 has the will.
 fn links(node: &Node<'_>, number: u8, status: Option<&NodeStatus>) -> Vec<LinkSettings> {
-    let broker = &node.config.broker.link;
-    let each = links_per_worker(broker.connections, node.workers);
-    let first = usize::from(number) * usize::from(each);
-    (0..usize::from(each))
-        .map(|link| LinkSettings {
-            client_id: format!("{}-{}-{}", broker.client_id_prefix, node.name, first + link),
-            username: broker.username.clone(),
-            password: broker.password.expose().into(),
-            keepalive_s: u16::try_from(broker.keepalive.get().as_secs()).unwrap_or(u16::MAX),
-            max_inflight: broker.max_inflight,
-            max_packet_size: u32::try_from(broker.max_packet_size.bytes()).unwrap_or(u32::MAX),
-            version: match broker.protocol {
-                BrokerProtocol::V5 => VersionChoice::V5OrOlder,
-                BrokerProtocol::V311 => VersionChoice::V311,
-            },
-            servers: node.targets.iter().map(ToString::to_string).collect(),
-            will: status.filter(|_| link == 0).map(farewell),
-            session_expiry_s: SESSION_EXPIRY_S,
-            scope: SessionScope::Process,
-            queue: queue_share(broker, usize::from(each) * usize::from(node.workers)),
+    let each = usize::from(links_per_worker(node.config.broker.link.connections, node.workers));
+    let ids = link_ids(node).into_iter().skip(usize::from(number) * each).take(each);
+    ids.enumerate()
+        .map(|(place, client_id)| LinkSettings {
+            will: status.filter(|_| place == 0).map(farewell),
+            ..link(node, client_id, SessionScope::Process)
         })
         .collect()
+}
+
+/// A link that ends the session of a client id that none of ours has any more.
+pub(crate) fn former_link(node: &Node<'_>, client_id: &str) -> LinkSettings {
+    link(node, client_id.to_owned(), SessionScope::Discarded)
+}
+
+fn link(node: &Node<'_>, client_id: String, scope: SessionScope) -> LinkSettings {
+    let broker = &node.config.broker.link;
+    let each = usize::from(links_per_worker(broker.connections, node.workers));
+    LinkSettings {
+        client_id,
+        username: broker.username.clone(),
+        password: broker.password.expose().into(),
+        keepalive_s: u16::try_from(broker.keepalive.get().as_secs()).unwrap_or(u16::MAX),
+        max_inflight: broker.max_inflight,
+        max_packet_size: u32::try_from(broker.max_packet_size.bytes()).unwrap_or(u32::MAX),
+        version: match broker.protocol {
+            BrokerProtocol::V5 => VersionChoice::V5OrOlder,
+            BrokerProtocol::V311 => VersionChoice::V311,
+        },
+        servers: node.targets.iter().map(ToString::to_string).collect(),
+        will: None,
+        session_expiry_s: SESSION_EXPIRY_S,
+        scope,
+        queue: queue_share(broker, each * usize::from(node.workers)),
+    }
 }
 
 /// What the node may hold, divided among its links: each holds one message at least.

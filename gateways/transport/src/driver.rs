@@ -5,7 +5,7 @@
 //! with what all of it has to say to each broker connection in one piece.
 
 mod counts;
-mod line;
+pub(crate) mod line;
 mod question;
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,7 @@ pub mod broker;
 pub mod clock;
 pub mod config;
 pub mod driver;
+pub mod errand;
 #[expect(unsafe_code, reason = "batch datagram syscalls; audited in docs/unsafe.md")]
 mod sys;
 pub mod udp;

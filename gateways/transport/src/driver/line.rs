@@ -3,7 +3,7 @@
 use super::LinkReport;
 use crate::broker::{BrokerStream, Connector, Target};
 use bridge_core::bridge::LinkId;
-use bridge_core::link::{Closed, LinkStatus, Wish};
+use bridge_core::link::{Closed, Link, LinkStatus, Wish};
 use bridge_core::time::Now;
 use shard::Shard;
 use std::sync::Arc;
@@ -17,9 +17,33 @@ const KEEP: usize = 256 * 1024;
 /// Reads before the other sockets get their turn.
 const READS: usize = 8;
 
+/// Where links live.
+pub(crate) trait LinkHost {
+    /// A link.
+    fn link(&self, id: LinkId) -> Option<&Link>;
+    /// A link, to be told something.
+    fn link_mut(&mut self, id: LinkId) -> Option<&mut Link>;
+    /// Octets that came over its connection; how many were used up.
+    fn link_bytes(&mut self, now: Now, id: LinkId, bytes: &[u8]) -> usize;
+}
+
+impl LinkHost for Shard {
+    fn link(&self, id: LinkId) -> Option<&Link> {
+        self.link(id)
+    }
+
+    fn link_mut(&mut self, id: LinkId) -> Option<&mut Link> {
+        self.link_mut(id)
+    }
+
+    fn link_bytes(&mut self, now: Now, id: LinkId, bytes: &[u8]) -> usize {
+        self.link_bytes(now, id, bytes)
+    }
+}
+
 /// The connection of one link, as the link wishes it.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(crate) struct Line {
     id: LinkId,
     targets: Arc<[Target]>,
     connect_timeout: Duration,
@@ -36,17 +60,17 @@ enum State {
 }
 
 impl Line {
-    pub(super) const fn new(id: LinkId, targets: Arc<[Target]>, connect_timeout: Duration) -> Self {
+    pub(crate) const fn new(id: LinkId, targets: Arc<[Target]>, connect_timeout: Duration) -> Self {
         Self { id, targets, connect_timeout, state: State::Closed, unread: Vec::new() }
     }
 
-    pub(super) const fn is_closed(&self) -> bool {
+    pub(crate) const fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed)
     }
 
     /// Brings about what the link wishes, and hands it what came. True when there may be more at once.
-    pub(super) fn hear(&mut self, cx: &mut Context<'_>, now: Now, shard: &mut Shard) -> bool {
-        let mut busy = self.obey(now, shard);
+    pub(crate) fn hear(&mut self, cx: &mut Context<'_>, now: Now, host: &mut impl LinkHost) -> bool {
+        let mut busy = self.obey(now, host);
         if let State::Connecting(connector) = &mut self.state
             && let Poll::Ready(result) = connector.poll_connected(cx)
         {
@@ -54,22 +78,22 @@ impl Line {
             match result {
                 Ok(stream) => {
                     self.state = State::Open(stream);
-                    if let Some(link) = shard.link_mut(self.id) {
+                    if let Some(link) = host.link_mut(self.id) {
                         link.opened(now);
                     }
                 }
-                Err(fault) => self.close(now, shard, Closed::Refused, &fault.to_string()),
+                Err(fault) => self.close(now, host, Closed::Refused, &fault.to_string()),
             }
         }
         let mut reads = 0;
-        while reads < READS && self.read(cx, now, shard) {
+        while reads < READS && self.read(cx, now, host) {
             reads += 1;
         }
         busy || reads == READS
     }
 
-    fn obey(&mut self, now: Now, shard: &mut Shard) -> bool {
-        let Some(link) = shard.link_mut(self.id) else { return false };
+    fn obey(&mut self, now: Now, host: &mut impl LinkHost) -> bool {
+        let Some(link) = host.link_mut(self.id) else { return false };
         match link.wish() {
             Wish::Nothing => false,
             Wish::Open { target } => match self.targets.get(target) {
@@ -81,24 +105,24 @@ impl Line {
                 None => false,
             },
             Wish::Close => {
-                self.close(now, shard, Closed::Broken, "closed by the gateway");
+                self.close(now, host, Closed::Broken, "closed by the gateway");
                 true
             }
         }
     }
 
     /// One read; true when there may be more.
-    fn read(&mut self, cx: &mut Context<'_>, now: Now, shard: &mut Shard) -> bool {
+    fn read(&mut self, cx: &mut Context<'_>, now: Now, host: &mut impl LinkHost) -> bool {
         let State::Open(stream) = &mut self.state else { return false };
         self.unread.reserve(CHUNK);
         match stream.poll_read(cx, &mut self.unread) {
             Poll::Pending => false,
             Poll::Ready(Ok(0)) => {
-                self.close(now, shard, Closed::Orderly, "closed by the broker");
+                self.close(now, host, Closed::Orderly, "closed by the broker");
                 false
             }
             Poll::Ready(Ok(_)) => {
-                let consumed = shard.link_bytes(now, self.id, &self.unread);
+                let consumed = host.link_bytes(now, self.id, &self.unread);
                 self.unread.drain(..consumed.min(self.unread.len()));
                 if self.unread.is_empty() && self.unread.capacity() > KEEP {
                     self.unread = Vec::new();
@@ -106,16 +130,16 @@ impl Line {
                 true
             }
             Poll::Ready(Err(fault)) => {
-                self.close(now, shard, Closed::Broken, &fault.to_string());
+                self.close(now, host, Closed::Broken, &fault.to_string());
                 false
             }
         }
     }
 
     /// Writes what the link has to say. True when the connection's state has changed.
-    pub(super) fn speak(&mut self, cx: &mut Context<'_>, now: Now, shard: &mut Shard) -> bool {
+    pub(crate) fn speak(&mut self, cx: &mut Context<'_>, now: Now, host: &mut impl LinkHost) -> bool {
         loop {
-            let Some(link) = shard.link_mut(self.id) else { return false };
+            let Some(link) = host.link_mut(self.id) else { return false };
             // A timer may just have made a closed link wish for a connection: nothing else would wake the task for it.
             let State::Open(stream) = &mut self.state else {
                 return matches!(link.wish(), Wish::Open { target } if self.targets.get(target).is_some());
@@ -129,11 +153,11 @@ impl Line {
                 Poll::Pending => return false,
                 Poll::Ready(Ok(written)) if written > 0 => link.written(written),
                 Poll::Ready(Ok(_)) => {
-                    self.close(now, shard, Closed::Broken, "the connection takes no more");
+                    self.close(now, host, Closed::Broken, "the connection takes no more");
                     return true;
                 }
                 Poll::Ready(Err(fault)) => {
-                    self.close(now, shard, Closed::Broken, &fault.to_string());
+                    self.close(now, host, Closed::Broken, &fault.to_string());
                     return true;
                 }
             }
@@ -141,9 +165,9 @@ impl Line {
     }
 
     /// How the link stands.
-    pub(super) fn report(&self, now: Now, shard: &Shard) -> Option<LinkReport> {
+    pub(crate) fn report(&self, now: Now, host: &impl LinkHost) -> Option<LinkReport> {
         let name = |target: usize| self.targets.get(target).map(ToString::to_string).unwrap_or_default();
-        let link = shard.link(self.id)?;
+        let link = host.link(self.id)?;
         let (online, text) = match link.state() {
             LinkStatus::Connecting { target } => (false, format!("connecting to {}", name(target))),
             LinkStatus::Online { target, version } => (true, format!("online at {} ({version})", name(target))),
@@ -159,10 +183,10 @@ impl Line {
         Some(LinkReport { client_id: link.client_id().to_owned(), online, text })
     }
 
-    fn close(&mut self, now: Now, shard: &mut Shard, why: Closed, text: &str) {
+    fn close(&mut self, now: Now, host: &mut impl LinkHost, why: Closed, text: &str) {
         self.state = State::Closed;
         self.unread = Vec::new();
-        if let Some(link) = shard.link_mut(self.id) {
+        if let Some(link) = host.link_mut(self.id) {
             link.closed(now, why, text);
         }
     }
