@@ -58,8 +58,8 @@ impl<'a> Arrival<'a> {
 
 impl Bridge {
     /// Works through `bytes` that came over a link until a message is to be handed out, or they are used up. Returns how
-    /// many were consumed; the rest is to be offered again, with more behind it. [`Bridge::handed_out`] must follow a
-    /// message, [`Bridge::settle`] the call.
+    /// many were consumed; the rest is to be offered again, with more behind it. [`Bridge::handed_out`] and, sooner or
+    /// later, [`Bridge::acknowledge`] must follow a message, [`Bridge::settle`] the call.
     pub fn receive<'b>(&mut self, now: Now, from: LinkId, bytes: &'b [u8]) -> (usize, Option<Arrival<'b>>) {
         let Some(line) = self.lines.get_mut(usize::from(from.0)) else { return (bytes.len(), None) };
         let received = line.link.receive(now, bytes);
@@ -78,11 +78,16 @@ impl Bridge {
         (received.consumed, Some(Arrival { whole, recipients, due: inbound.due }))
     }
 
-    /// The message has been handed out: the broker may be told.
-    pub fn handed_out(&mut self, from: LinkId, arrival: Arrival<'_>) {
+    /// The message has been handed out. Returns what the broker is to be told once nobody needs it any more.
+    pub fn handed_out(&mut self, arrival: Arrival<'_>) -> AckDue {
         let Arrival { mut recipients, due, .. } = arrival;
         recipients.clear();
         self.recipients = recipients;
+        due
+    }
+
+    /// The broker may forget the message that `due` came with; in the order in which messages came over the link.
+    pub fn acknowledge(&mut self, from: LinkId, due: AckDue) {
         if let Some(line) = self.lines.get_mut(usize::from(from.0)) {
             line.link.acknowledge(due);
         }

@@ -43,6 +43,14 @@ impl<'b> Inbound<'b> {
 #[must_use]
 pub struct AckDue(Option<(u32, PacketId, Qos)>);
 
+impl AckDue {
+    /// False for QoS 0, which nobody acknowledges.
+    #[must_use]
+    pub const fn is_owed(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
 impl Link {
     /// Works through `bytes` until a message is to be delivered, or no whole packet is left. A fault of the broker's
     /// ends the connection: nothing is read any more, and the driver will find the wish to close it.

@@ -7,10 +7,12 @@
 #![forbid(unsafe_code)]
 
 mod counts;
+mod records;
 mod routes;
 mod shard;
 #[cfg(test)]
 mod tests;
 
+pub use records::{MOST_BYTES, MOST_RECORDS, Record, Records};
 pub use routes::Forward;
-pub use shard::{Record, Shard, ShardSettings};
+pub use shard::{Shard, ShardSettings};

@@ -1,4 +1,5 @@
 use crate::counts::ShardCount;
+use crate::records::Held;
 use crate::routes::{Forward, Routes};
 use bridge_core::ask::{Answer, Ask};
 use bridge_core::bridge::{Bridge, BridgeSettings, LinkId, Notice};
@@ -6,7 +7,7 @@ use bridge_core::downlink::{Delivery, Downlink};
 use bridge_core::gate::Gates;
 use bridge_core::journal::Journal;
 use bridge_core::link::Link;
-use bridge_core::machine::{Cx, Frozen, Handled, Input, Machine, Unthawed};
+use bridge_core::machine::{Cx, Handled, Input, Machine};
 use bridge_core::meter::{Counts, Meter};
 use bridge_core::outbox::Outbox;
 use bridge_core::owners::{Directory, Owners};
@@ -40,41 +41,31 @@ pub struct ShardSettings {
     pub seed: u64,
 }
 
-/// One session as the store keeps it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// Its gateway.
-    pub gateway: GatewayId,
-    /// Its client id.
-    pub id: Box<str>,
-    /// The session, in a form of its machine's own; `None` = there is nothing to keep of it.
-    pub session: Option<Box<[u8]>>,
-}
-
 /// See the [crate](crate).
 pub struct Shard {
     id: ShardId,
-    machines: Vec<Box<dyn Machine + Send>>,
+    pub(crate) machines: Vec<Box<dyn Machine + Send>>,
     listeners: Vec<GatewayId>,
-    around: Around,
+    pub(crate) around: Around,
+    pub(crate) held: Held,
     routes: Routes,
     forwards: Vec<Forward>,
-    last: Now,
+    pub(crate) last: Now,
     counts: Counts<ShardCount>,
 }
 
 /// What the machines use, apart from them so that both can be borrowed.
-struct Around {
-    bridge: Bridge,
+pub(crate) struct Around {
+    pub(crate) bridge: Bridge,
     outbox: Outbox,
     rng: Rng,
     owners: Owners,
     gates: Gates,
-    journal: Journal,
+    pub(crate) journal: Journal,
 }
 
 impl Around {
-    const fn cx(&mut self, now: Now) -> Cx<'_> {
+    pub(crate) const fn cx(&mut self, now: Now) -> Cx<'_> {
         Cx {
             now,
             rng: &mut self.rng,
@@ -111,6 +102,7 @@ impl Shard {
             machines,
             listeners,
             around,
+            held: Held::default(),
             routes: Routes::new(max_routes, seed),
             forwards: Vec::new(),
             last: Now { mono_ms: 0, wall_ms: 0 },
@@ -203,12 +195,18 @@ impl Shard {
             // An answer that came before the message is told before it.
             self.settle(now);
             let (machines, around) = (&mut self.machines, &mut self.around);
+            let before = around.journal.marks();
             arrival.hand_out(|to, message| {
                 let delivery = Delivery { message, qos: to.qos, subscription: to.subscription };
                 let input = Input::Down { client: to.client, down: Downlink::Message(delivery) };
                 tell(machines, around, now, to.gateway, input);
             });
-            self.around.bridge.handed_out(link, arrival);
+            let due = self.around.bridge.handed_out(arrival);
+            let marks = self.around.journal.marks();
+            // Whoever keeps the message has said so: the broker keeps it, too, until that is written down.
+            if let Some(due) = self.held.keep(link, due, (marks != before).then_some(marks), marks) {
+                self.around.bridge.acknowledge(link, due);
+            }
         }
     }
 
@@ -301,38 +299,6 @@ impl Shard {
         self.tell_all(now, Input::Reconfigured);
     }
 
-    /// Brings back a session of an earlier process. Before the links come up, so that what the broker has kept for it is
-    /// not missed.
-    ///
-    /// # Errors
-    /// Why it stays out.
-    pub fn thaw(&mut self, now: Now, gateway: GatewayId, id: &str, session: &[u8]) -> Result<(), Unthawed> {
-        let now = self.advance(now);
-        let machine = self.machines.get_mut(usize::from(gateway.0)).ok_or(Unthawed::NoRoom)?;
-        machine.thaw(&mut self.around.cx(now), id, session)
-    }
-
-    /// What has changed since it was asked last, for the store: in this order.
-    pub fn take_records(&mut self, now: Now) -> Vec<Record> {
-        let journal = &mut self.around.journal;
-        if journal.is_empty() {
-            return Vec::new();
-        }
-        let now = Now { mono_ms: self.last.mono_ms.max(now.mono_ms), ..now };
-        let gone = journal.take_gone().into_iter().map(|(gateway, id)| Record { gateway, id, session: None });
-        let mut records: Vec<Record> = gone.collect();
-        for (gateway, client) in self.around.journal.take_changed() {
-            let Some(machine) = self.machines.get(usize::from(gateway.0)) else { continue };
-            let mut session = Vec::new();
-            match machine.freeze(now, client, &mut session) {
-                Frozen::Kept { id } => records.push(Record { gateway, id: id.into(), session: Some(session.into()) }),
-                Frozen::Fleeting { id } => records.push(Record { gateway, id: id.into(), session: None }),
-                Frozen::Gone => {}
-            }
-        }
-        records
-    }
-
     /// Lets nobody new in, and flushes what is owed until `until`.
     pub fn drain(&mut self, now: Now, until: Deadline) {
         let now = self.advance(now);
@@ -383,7 +349,7 @@ impl Shard {
     }
 
     /// A `now` older than the last counts as the last.
-    fn advance(&mut self, now: Now) -> Now {
+    pub(crate) fn advance(&mut self, now: Now) -> Now {
         if now.mono_ms >= self.last.mono_ms {
             self.last = now;
         }

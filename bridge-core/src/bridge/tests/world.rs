@@ -117,7 +117,8 @@ impl World {
                 let view = message.view();
                 self.handed.push((to.client.0, view.topic.to_string(), view.payload.to_vec(), to.qos));
             });
-            self.bridge.handed_out(id, arrival);
+            let due = self.bridge.handed_out(arrival);
+            self.bridge.acknowledge(id, due);
         }
         if !self.broker.is_open(conn) {
             self.conns[number] = None;
