@@ -115,6 +115,25 @@ pub const QUEUE_BYTES: Family = gauge("tidegate_queue_bytes", "Octets in wait");
 pub const QUEUE_DROPPED: Family =
     counter("tidegate_queue_dropped_total", "Messages that a queue threw away or turned away");
 
+/// Session store: rows written.
+pub const STORE_RECORDS: Family = counter("tidegate_store_records_total", "Rows written to the session store or removed");
+/// Session store: octets written.
+pub const STORE_BYTES: Family = counter("tidegate_store_bytes_total", "Octets of rows written to the session store");
+/// Session store: commits.
+pub const STORE_COMMITS: Family =
+    counter("tidegate_store_commits_total", "Lots of rows that are safe in the session store");
+/// Session store: failures.
+pub const STORE_FAILURES: Family =
+    counter("tidegate_store_failures_total", "Attempts to write to the session store that failed, and are repeated");
+/// Session store: what waits.
+pub const STORE_QUEUE: Family = gauge("tidegate_store_queue", "Rows that wait to be written to the session store");
+/// Session store: what came of the sessions in it at the start.
+pub const STORE_RESTORED: Family =
+    counter("tidegate_store_restored_total", "Sessions found in the store at the start, by what became of them");
+/// Session store: what could not be read.
+pub const STORE_SET_ASIDE: Family =
+    counter("tidegate_store_set_aside_total", "Rows of the session store that could not be read, and were set aside");
+
 crate::count! {
     /// What the bridge counts.
     pub enum BridgeCount {

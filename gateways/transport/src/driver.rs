@@ -7,6 +7,7 @@
 mod counts;
 pub(crate) mod line;
 mod question;
+mod records;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,8 @@ use bridge_core::peer::{GatewayId, ListenerId, Peer, Proven};
 use bridge_core::time::{Deadline, Now};
 use counts::DriverCount;
 use line::Line;
+pub use records::Carrier;
+use records::Records;
 use shard::{Forward, Shard};
 use std::future::poll_fn;
 use std::io;
@@ -97,6 +100,8 @@ pub struct DriverSettings {
     pub inbox: mpsc::Receiver<Forward>,
     /// To all shards, by number.
     pub shards: Vec<mpsc::Sender<Forward>>,
+    /// To the store, if sessions are to outlive the process.
+    pub records: Option<Carrier>,
 }
 
 /// One listener's socket.
@@ -118,6 +123,7 @@ pub struct Driver {
     commands: mpsc::Receiver<Command>,
     inbox: mpsc::Receiver<Forward>,
     shards: Vec<mpsc::Sender<Forward>>,
+    records: Option<Records>,
     sleep: Pin<Box<Sleep>>,
     drain: Option<Deadline>,
     counts: Counts<DriverCount>,
@@ -146,6 +152,7 @@ impl Driver {
             commands: settings.commands,
             inbox: settings.inbox,
             shards: settings.shards,
+            records: settings.records.map(Records::new),
             sleep: Box::pin(tokio::time::sleep(IDLE)),
             drain: None,
             counts: Counts::default(),
@@ -191,6 +198,9 @@ impl Driver {
     /// One turn; true when there may be more to do at once.
     fn turn(&mut self, cx: &mut Context<'_>, now: Now) -> io::Result<bool> {
         let mut busy = self.hear_commands(cx, now);
+        if let Some(records) = &mut self.records {
+            busy |= records.hear(cx, now, &mut self.shard);
+        }
         busy |= self.hear_shards(cx, now);
         busy |= self.hear_devices(cx, now)?;
         for line in &mut self.lines {
@@ -207,6 +217,10 @@ impl Driver {
         self.shard.finish(now);
         self.speak_to_devices(cx)?;
         self.speak_to_shards();
+        if let Some(records) = &mut self.records {
+            // Busy, so that the next turn asks to be woken when it is written.
+            busy |= records.carry(now, &mut self.shard);
+        }
         Ok(busy)
     }
 
@@ -305,7 +319,8 @@ impl Driver {
     fn has_ended(&self, now: Now) -> bool {
         let Some(until) = self.drain else { return false };
         let idle = self.shard.is_drained() && self.lines.iter().all(Line::is_closed);
-        idle && self.ports.iter().all(|port| port.queue.is_empty()) || until.is_due(now)
+        let written = self.records.as_ref().is_none_or(|records| records.is_idle(&self.shard));
+        idle && written && self.ports.iter().all(|port| port.queue.is_empty()) || until.is_due(now)
     }
 
     fn gauge(&self) {

@@ -12,4 +12,4 @@ mod sys;
 pub mod udp;
 
 pub use clock::Clock;
-pub use driver::{Command, Driver, DriverSettings, LinkReport, Question, Report};
+pub use driver::{Carrier, Command, Driver, DriverSettings, LinkReport, Question, Report};

@@ -88,6 +88,7 @@ fn node(workers: u8) -> Node {
                     commands: receive,
                     inbox,
                     shards,
+                    records: None,
                 };
                 Driver::new(Clock::start(), shard, settings)?.run().await
             })

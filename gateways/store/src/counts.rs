@@ -1,0 +1,27 @@
+use bridge_core::metrics::{
+    STORE_BYTES, STORE_COMMITS, STORE_FAILURES, STORE_QUEUE, STORE_RECORDS, STORE_RESTORED, STORE_SET_ASIDE,
+};
+
+bridge_core::count! {
+    /// What a writer counts.
+    pub(crate) enum StoreCount {
+        /// Rows written or removed.
+        Records = STORE_RECORDS {};
+        /// Octets of those.
+        Bytes = STORE_BYTES {};
+        /// Lots that are safe.
+        Commits = STORE_COMMITS {};
+        /// Attempts that failed.
+        Failures = STORE_FAILURES {};
+        /// Gauge: rows that wait to be written.
+        Queue = STORE_QUEUE {};
+        /// Sessions that are back.
+        Restored = STORE_RESTORED { result: "restored" };
+        /// Sessions whose time was over.
+        Expired = STORE_RESTORED { result: "expired" };
+        /// Sessions without a place.
+        NoRoom = STORE_RESTORED { result: "no_room" };
+        /// Rows that nobody could read.
+        SetAside = STORE_SET_ASIDE {};
+    }
+}

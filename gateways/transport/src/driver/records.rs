@@ -1,0 +1,69 @@
+//! Carries what a shard has changed to the store, and the word that it is written back.
+
+use bridge_core::time::Now;
+use shard::{Record, Shard};
+use std::task::{Context, Poll};
+use store::{Change, Hand, Home};
+
+/// What a driver needs to carry records.
+#[derive(Debug)]
+pub struct Carrier {
+    /// On the writer.
+    pub hand: Hand,
+    /// Names of the gateways in the store, by number: they outlive a configuration, numbers do not.
+    pub gateways: Vec<&'static str>,
+    /// Where this driver's sessions live.
+    pub home: Home,
+}
+
+/// At most one lot is under way: what changes meanwhile goes with the next, once.
+#[derive(Debug)]
+pub(super) struct Records {
+    carrier: Carrier,
+    /// The marks that are safe when the lot under way is.
+    upto: u64,
+}
+
+impl Records {
+    pub(super) const fn new(carrier: Carrier) -> Self {
+        Self { carrier, upto: 0 }
+    }
+
+    /// Tells the shard what has been written. True when the writer has become free.
+    pub(super) fn hear(&mut self, cx: &mut Context<'_>, now: Now, shard: &mut Shard) -> bool {
+        match self.carrier.hand.poll_written(cx) {
+            Poll::Ready(()) => {
+                shard.written(now, self.upto);
+                true
+            }
+            Poll::Pending => false,
+        }
+    }
+
+    /// Hands over what has changed, if the writer is free. True when there is something new to wait for, or to say.
+    pub(super) fn carry(&mut self, now: Now, shard: &mut Shard) -> bool {
+        if !self.carrier.hand.is_free() || shard.is_written() {
+            return false;
+        }
+        let records = shard.take_records(now);
+        self.upto = records.upto;
+        let changes: Vec<Change> = records.records.into_iter().filter_map(|record| self.change(record)).collect();
+        if changes.is_empty() {
+            shard.written(now, self.upto);
+        } else {
+            self.carrier.hand.send(changes);
+        }
+        true
+    }
+
+    /// True when everything is safe.
+    pub(super) fn is_idle(&self, shard: &Shard) -> bool {
+        self.carrier.hand.is_free() && shard.is_written()
+    }
+
+    fn change(&self, record: Record) -> Option<Change> {
+        let Record { gateway, id, session } = record;
+        let gateway = *self.carrier.gateways.get(usize::from(gateway.0))?;
+        Some(Change::Session { gateway, id, home: self.carrier.home, session })
+    }
+}
