@@ -7,6 +7,7 @@
 mod check;
 mod gateways;
 mod node;
+mod sessions;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +21,7 @@ use settings::{Document, Section, Settings};
 
 pub use gateways::{Gateways, MqttsnGateway};
 pub use node::{AdminConfig, EmbeddedConfig, LogConfig, LogFormat, NodeConfig};
+pub use sessions::{SessionStore, SessionsConfig};
 pub use settings::{KeyPath, Place, Problem};
 
 /// The commented reference: every key with its default, in a build with the embedded broker.
@@ -45,6 +47,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// `[acl]`.
     pub acl: AclConfig,
+    /// `[sessions]`.
+    pub sessions: SessionsConfig,
     /// `[gateways]`.
     pub gateways: Gateways,
 }
@@ -74,6 +78,7 @@ impl Settings for Config {
         s.table("events", &mut self.events);
         s.table("auth", &mut self.auth);
         s.table("acl", &mut self.acl);
+        s.table("sessions", &mut self.sessions);
         s.table("gateways", &mut self.gateways);
         s.not_in_this_version(&["bans"]);
         s.renamed(&[("authentication", "auth"), ("authorization", "acl")]);

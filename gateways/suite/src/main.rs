@@ -14,6 +14,7 @@ mod logs;
 mod node_name;
 mod passwd;
 mod run;
+mod sessions;
 mod signals;
 mod startup;
 mod tls;

@@ -20,7 +20,7 @@ use crate::signals::Signals;
 use crate::startup::{Overview, Row};
 use crate::wiring::{self, Listener, Node, SOCKET_BUFFER};
 use crate::worker::{self, Ended, Part, Worker, WorkerSettings};
-use crate::{logs, node_name};
+use crate::{logs, node_name, sessions};
 
 /// Runs until a signal, or until a part of it fails.
 ///
@@ -49,6 +49,8 @@ struct Running {
     workers: Vec<Worker>,
     embedded: Option<Embedded>,
     stopping: Arc<AtomicBool>,
+    /// There is a session store, which ends after the shards.
+    durable: bool,
 }
 
 /// Why the node does not run on.
@@ -81,12 +83,16 @@ fn start(config: &Config, ended: mpsc::UnboundedSender<Ended>) -> Result<Running
     };
     let text = overview.text();
     warn_of_small_buffers(&listeners);
-    let shards = wiring::shards(&node, listeners, random)?;
+    let mut shards = wiring::shards(&node, listeners, random)?;
     let former = FormerLinks::find(&node);
     let clock = Clock::start();
+    // Before the links come up: what the broker has kept for a session must find it.
+    let sessions = sessions::restore(config, &mut shards, clock, &ended)?;
     let mut workers = start_workers(clock, shards, &ended)?;
+    let durable = sessions.is_some();
     if let Some(first) = workers.first_mut() {
-        first.meters.push(former.meter());
+        // What the node has once is told once.
+        first.meters.extend(std::iter::once(former.meter()).chain(sessions));
     }
     tokio::spawn(former.end_sessions(clock, random()?));
     let stopping = Arc::new(AtomicBool::new(false));
@@ -95,7 +101,7 @@ fn start(config: &Config, ended: mpsc::UnboundedSender<Ended>) -> Result<Running
         admin::start(listener, admin, &config.admin.username, config.admin.password.expose(), ended)?;
     }
     print(&text)?;
-    Ok(Running { workers, embedded, stopping })
+    Ok(Running { workers, embedded, stopping, durable })
 }
 
 fn start_embedded(config: &Config, ended: &mpsc::UnboundedSender<Ended>) -> Result<Option<Embedded>, Failure> {
@@ -205,12 +211,12 @@ impl Running {
             drop(timeout_at(until, worker.commands.send(Command::Drain(within))).await);
         }
         let mut outcome = Ok(());
-        let mut left = self.workers.len();
+        let mut left = self.workers.len() + usize::from(self.durable);
         while left > 0 {
             let Ok(Some(Ended { who, how })) = timeout_at(until + GRACE, ends.recv()).await else {
-                return Err(Failure::Running(format!("{left} shards did not stop in time")));
+                return Err(Failure::Running(format!("{left} of the shards and their store did not stop in time")));
             };
-            left -= usize::from(matches!(who, Part::Shard(_)));
+            left -= usize::from(matches!(who, Part::Shard(_) | Part::Sessions));
             if let Err(why) = how {
                 outcome = Err(Failure::Running(format!("{who} has ended: {why}")));
             }
@@ -254,7 +260,8 @@ mod tests {
             (Part::Admin, Ok(()), "the admin listener has ended: nobody asked for it"),
         ] {
             let verdict = worker::runtime().unwrap().block_on(async {
-                let running = Running { workers: Vec::new(), embedded: None, stopping: Arc::default() };
+                let stopping = Arc::default();
+                let running = Running { workers: Vec::new(), embedded: None, stopping, durable: false };
                 let (ended, mut ends) = mpsc::unbounded_channel();
                 ended.send(Ended { who, how }).unwrap();
                 running.watch(&mut Signals::listen().unwrap(), &mut ends).await

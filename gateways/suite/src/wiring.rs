@@ -13,7 +13,7 @@ use bridge_core::machine::Machine;
 use bridge_core::owners::Directory;
 use bridge_core::peer::{GatewayId, ListenerId, ShardId};
 use bridge_core::template::{Literals, Template, Values};
-use config::Config;
+use config::{Config, SessionStore};
 use mqttsn::Mqttsn;
 use shard::{Shard, ShardSettings};
 use tokio::sync::mpsc;
@@ -28,6 +28,8 @@ use crate::worker::WorkerSettings;
 
 /// The MQTT-SN gateway's number: it is the only one so far.
 const MQTTSN: GatewayId = GatewayId(0);
+/// Gateways as the session store names them, by number.
+pub(crate) const GATEWAYS: [&str; 1] = ["mqttsn"];
 /// Octets of receive and send buffer that each socket asks for.
 pub(crate) const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
 /// For a broker to answer at all: name, TCP and TLS.
@@ -180,7 +182,7 @@ pub(crate) fn shards(
             gates: gates.clone(),
             directory: Arc::clone(&directory),
             max_routes: MAX_ROUTES,
-            durable: false,
+            durable: node.config.sessions.store == SessionStore::File,
             seed: seed()?,
         };
         let (commands, heard) = mpsc::channel(COMMANDS);
@@ -191,6 +193,7 @@ pub(crate) fn shards(
             commands: heard,
             inbox,
             shards: forwards.clone(),
+            records: None,
         };
         workers.push(WorkerSettings { shard: Shard::new(settings, machines), machine_meters, driver, commands });
     }

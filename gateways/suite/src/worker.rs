@@ -34,6 +34,8 @@ pub(crate) enum Part {
     EmbeddedBroker,
     /// The admin listener.
     Admin,
+    /// Whatever writes sessions.
+    Sessions,
 }
 
 impl fmt::Display for Part {
@@ -43,6 +45,7 @@ impl fmt::Display for Part {
             #[cfg(feature = "embedded-broker")]
             Self::EmbeddedBroker => f.write_str("the embedded broker"),
             Self::Admin => f.write_str("the admin listener"),
+            Self::Sessions => f.write_str("the session store"),
         }
     }
 }
