@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 #[derive(Debug)]
 pub struct Gate {
     /// Sessions at once; 0 = no limit.
-    max_sessions: u32,
+    max_sessions: AtomicU32,
     /// New sessions per second; 0 = no limit.
-    max_rate: u32,
+    max_rate: AtomicU32,
     sessions: AtomicU32,
     /// The second (upper half) and the sessions let in during it (lower half).
     window: AtomicU64,
@@ -30,7 +30,18 @@ impl Gate {
     /// A gate with these limits; 0 = none.
     #[must_use]
     pub const fn new(max_sessions: u32, max_rate: u32) -> Self {
-        Self { max_sessions, max_rate, sessions: AtomicU32::new(0), window: AtomicU64::new(0) }
+        Self {
+            max_sessions: AtomicU32::new(max_sessions),
+            max_rate: AtomicU32::new(max_rate),
+            sessions: AtomicU32::new(0),
+            window: AtomicU64::new(0),
+        }
+    }
+
+    /// Other limits from now on; who is in stays in.
+    pub fn set_limits(&self, max_sessions: u32, max_rate: u32) {
+        self.max_sessions.store(max_sessions, Ordering::Relaxed);
+        self.max_rate.store(max_rate, Ordering::Relaxed);
     }
 
     /// Lets one session in; [`Gate::leave`] must follow when it ends.
@@ -40,7 +51,8 @@ impl Gate {
     pub fn enter(&self, now: Now) -> Result<(), Shut> {
         // The count first: a refused session must not use up this second's allowance.
         let before = self.sessions.fetch_add(1, Ordering::Relaxed);
-        if self.max_sessions != 0 && before >= self.max_sessions {
+        let most = self.max_sessions.load(Ordering::Relaxed);
+        if most != 0 && before >= most {
             self.leave();
             return Err(Shut::Full);
         }
@@ -63,13 +75,14 @@ impl Gate {
     }
 
     fn within_rate(&self, now: Now) -> bool {
-        if self.max_rate == 0 {
+        let most = self.max_rate.load(Ordering::Relaxed);
+        if most == 0 {
             return true;
         }
         let second = (now.mono_ms / 1000) << 32;
         let update = |window: u64| {
             let used = if window & !0xFFFF_FFFF == second { window & 0xFFFF_FFFF } else { 0 };
-            (used < u64::from(self.max_rate)).then_some(second | (used + 1))
+            (used < u64::from(most)).then_some(second | (used + 1))
         };
         self.window.fetch_update(Ordering::Relaxed, Ordering::Relaxed, update).is_ok()
     }
@@ -77,13 +90,13 @@ impl Gate {
 
 /// All listeners' gates, by [`ListenerId`].
 #[derive(Clone, Debug, Default)]
-pub struct Gates(Arc<[Gate]>);
+pub struct Gates(Arc<[Arc<Gate>]>);
 
 impl Gates {
     /// In the order of the listeners' numbers.
     #[must_use]
-    pub fn new(gates: Vec<Gate>) -> Self {
-        Self(gates.into())
+    pub fn new(gates: Vec<impl Into<Arc<Gate>>>) -> Self {
+        Self(gates.into_iter().map(Into::into).collect())
     }
 
     /// See [`Gate::enter`]. A listener without a gate lets everybody in.
@@ -104,7 +117,7 @@ impl Gates {
     /// The gate of `listener`.
     #[must_use]
     pub fn get(&self, listener: ListenerId) -> Option<&Gate> {
-        self.0.get(usize::from(listener.0))
+        self.0.get(usize::from(listener.0)).map(|gate| &**gate)
     }
 }
 
@@ -131,6 +144,16 @@ mod tests {
         assert_eq!(gate.enter(at(999)), Err(Shut::TooFast));
         assert_eq!(gate.enter(at(1000)), Ok(()));
         assert_eq!(gate.sessions(), 3);
+    }
+
+    #[test]
+    fn new_limits_hold_for_who_comes_next() {
+        let gate = Gate::new(1, 0);
+        assert_eq!((gate.enter(at(0)), gate.enter(at(0))), (Ok(()), Err(Shut::Full)));
+        gate.set_limits(3, 1);
+        assert_eq!((gate.enter(at(0)), gate.enter(at(0))), (Ok(()), Err(Shut::TooFast)));
+        gate.set_limits(1, 0);
+        assert_eq!((gate.enter(at(5000)), gate.sessions()), (Err(Shut::Full), 2), "who is in stays in");
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod events;
 pub mod gate;
 pub mod journal;
 pub mod link;
+pub mod live;
 pub mod machine;
 pub mod meter;
 pub mod metrics;

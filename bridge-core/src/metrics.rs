@@ -116,7 +116,8 @@ pub const QUEUE_DROPPED: Family =
     counter("tidegate_queue_dropped_total", "Messages that a queue threw away or turned away");
 
 /// Session store: rows written.
-pub const STORE_RECORDS: Family = counter("tidegate_store_records_total", "Rows written to the session store or removed");
+pub const STORE_RECORDS: Family =
+    counter("tidegate_store_records_total", "Rows written to the session store or removed");
 /// Session store: octets written.
 pub const STORE_BYTES: Family = counter("tidegate_store_bytes_total", "Octets of rows written to the session store");
 /// Session store: commits.

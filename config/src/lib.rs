@@ -7,6 +7,7 @@
 mod check;
 mod gateways;
 mod node;
+mod reload;
 mod sessions;
 #[cfg(test)]
 mod tests;

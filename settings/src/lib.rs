@@ -51,7 +51,7 @@ pub use secret::Secret;
 pub use section::Section;
 pub use tree::{Item, Table, Value};
 pub use units::{ByteSize, HumanDuration};
-pub use written::{keys, to_toml};
+pub use written::{differences, keys, to_toml};
 
 /// A configuration struct that knows its keys.
 pub trait Settings {

@@ -1,5 +1,7 @@
 //! Settings written out.
 
+use std::collections::BTreeSet;
+
 use crate::{KeyPath, Section, Settings, bare_or_quoted};
 
 /// One table on its way out.
@@ -53,6 +55,13 @@ impl Block {
         }
     }
 
+    fn values(self, values: &mut Vec<(KeyPath, String)>) {
+        values.extend(self.leafs.into_iter().map(|(key, toml)| (self.path.child(key), toml)));
+        for table in self.tables {
+            table.values(values);
+        }
+    }
+
     fn collect(&self, keys: &mut Vec<KeyPath>) {
         keys.extend(self.leafs.iter().map(|(key, _)| self.path.child(key)));
         keys.extend(self.alternatives.iter().map(|key| self.path.child(key)));
@@ -76,6 +85,22 @@ pub fn keys(settings: &mut dyn Settings) -> Vec<KeyPath> {
     let mut keys = Vec::new();
     written(settings).collect(&mut keys);
     keys
+}
+
+/// The keys at which two settings differ, in the order of their visits. Two secrets look alike.
+#[must_use]
+pub fn differences(one: &mut dyn Settings, other: &mut dyn Settings) -> Vec<KeyPath> {
+    let values = |settings| {
+        let mut values = Vec::new();
+        written(settings).values(&mut values);
+        values
+    };
+    let (one, other) = (values(one), values(other));
+    let (here, there): (BTreeSet<_>, BTreeSet<_>) = (one.iter().collect(), other.iter().collect());
+    let changed =
+        one.iter().filter(|pair| !there.contains(pair)).chain(other.iter().filter(|pair| !here.contains(pair)));
+    let mut seen = BTreeSet::new();
+    changed.map(|(key, _)| key).filter(|key| seen.insert(*key)).cloned().collect()
 }
 
 fn written(settings: &mut dyn Settings) -> Block {

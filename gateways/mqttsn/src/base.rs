@@ -65,24 +65,7 @@ pub(crate) enum Due {
 
 impl Base {
     pub(crate) fn new(gateway: GatewayId, config: &MqttsnConfig) -> Self {
-        let rules = Rules {
-            gateway_id: sn::GatewayId(config.gateway_id),
-            qos_minus_one: config.qos_minus_one,
-            predefined: Predefined::new(&config.predefined),
-            max_topics: config.max_topics,
-            retry_ms: config.retry_interval.as_millis(),
-            max_retries: config.max_retries,
-            session_expiry_ms: config.session_expiry.as_millis(),
-            idle_timeout_ms: config.idle_timeout.as_millis(),
-            auth_refused: sn::ReturnCode::NotSupported,
-            username: Box::default(),
-            password: Box::default(),
-            hold: HoldLimits {
-                messages: usize::try_from(config.sleep_queue).unwrap_or(usize::MAX),
-                bytes: usize::try_from(config.sleep_queue_bytes.bytes()).unwrap_or(usize::MAX),
-            },
-        };
-        Self { gateway, rules, wheel: Wheel::new(0), counts: Counts::default() }
+        Self { gateway, rules: Rules::new(config), wheel: Wheel::new(0), counts: Counts::default() }
     }
 
     /// Sends a message to a device and counts it. False when no datagram can hold it.
@@ -134,6 +117,28 @@ const fn gauge(state: &State) -> Count {
         State::Connecting(_) => Count::Connecting,
         State::Active { .. } => Count::Active,
         State::Away { .. } => Count::Away,
+    }
+}
+
+impl Rules {
+    pub(crate) fn new(config: &MqttsnConfig) -> Self {
+        Self {
+            gateway_id: sn::GatewayId(config.gateway_id),
+            qos_minus_one: config.qos_minus_one,
+            predefined: Predefined::new(&config.predefined),
+            max_topics: config.max_topics,
+            retry_ms: config.retry_interval.as_millis(),
+            max_retries: config.max_retries,
+            session_expiry_ms: config.session_expiry.as_millis(),
+            idle_timeout_ms: config.idle_timeout.as_millis(),
+            auth_refused: sn::ReturnCode::NotSupported,
+            username: Box::default(),
+            password: Box::default(),
+            hold: HoldLimits {
+                messages: usize::try_from(config.sleep_queue).unwrap_or(usize::MAX),
+                bytes: usize::try_from(config.sleep_queue_bytes.bytes()).unwrap_or(usize::MAX),
+            },
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::address::At;
 use crate::admission::{Sender, Waitings};
-use crate::base::{Alarm, Base};
+use crate::base::{Alarm, Base, Rules};
 use crate::config::MqttsnConfig;
 use crate::connectionless::Connectionless;
 use crate::counts::{Count, malformed, uplink};
@@ -11,6 +11,7 @@ use crate::sessions::Sessions;
 use crate::will::Told;
 use bridge_core::ask::{Answer, Ask};
 use bridge_core::downlink::Downlink;
+use bridge_core::live::Live;
 use bridge_core::machine::{Cx, Frozen, Handled, Input, Machine, Unthawed};
 use bridge_core::meter::Meter;
 use bridge_core::owners::Owner;
@@ -28,6 +29,7 @@ pub struct Mqttsn {
     pub(crate) base: Base,
     pub(crate) sessions: Sessions,
     pub(crate) waiting: Waitings,
+    config: Live<MqttsnConfig>,
     pub(crate) draining: bool,
     /// Alarms that fire now; empty in between, kept for its memory.
     pub(crate) due: Vec<Alarm>,
@@ -40,10 +42,16 @@ impl Mqttsn {
     /// A machine without sessions. `listeners`: where datagrams may come from; `seed` keeps whoever chooses client ids
     /// and addresses from choosing their hashes.
     #[must_use]
-    #[expect(clippy::needless_pass_by_value, reason = "a machine is made from its configuration once")]
-    pub fn new(gateway: GatewayId, config: MqttsnConfig, listeners: Vec<ListenerId>, seed: u64) -> Self {
+    pub fn new(
+        gateway: GatewayId,
+        config: impl Into<Live<MqttsnConfig>>,
+        listeners: Vec<ListenerId>,
+        seed: u64,
+    ) -> Self {
+        let config = config.into();
         Self {
-            base: Base::new(gateway, &config),
+            base: Base::new(gateway, &config.get()),
+            config,
             sessions: Sessions::new(seed),
             waiting: Waitings::new(seed),
             draining: false,
@@ -284,6 +292,12 @@ impl Mqttsn {
         }
     }
 
+    /// The configuration has changed: what holds for all sessions holds anew.
+    fn reconfigure(&mut self, cx: &mut Cx<'_>) {
+        self.base.rules = Rules::new(&self.config.get());
+        self.connectionless.iter_mut().for_each(|client| client.forget(cx));
+    }
+
     fn on_down(&mut self, cx: &mut Cx<'_>, client: Token, down: Downlink<'_>) {
         let key = Key::from_bits(client.0);
         let Some(session) = self.sessions.get_mut(key) else { return };
@@ -312,7 +326,7 @@ impl Machine for Mqttsn {
             Input::Decided { applicant, verdict } => self.on_verdict(cx, applicant, verdict),
             Input::PeerMoved { from, to } => self.on_peer_moved(from, to),
             Input::PeerClosed { peer } => self.on_peer_closed(cx, peer),
-            Input::Reconfigured => self.connectionless.iter_mut().for_each(|client| client.forget(cx)),
+            Input::Reconfigured => self.reconfigure(cx),
         }
         Handled::Here
     }

@@ -57,7 +57,7 @@ enum Command {
 /// Why that failed. Bad usage is told, and the process ended, by the parser.
 pub(crate) fn execute() -> Result<(), Failure> {
     match Cli::parse().command.unwrap_or(Command::Run { config: None }) {
-        Command::Run { config } => run::run(&configuration::load(config.as_deref())?),
+        Command::Run { config } => run::run(configuration::load(config.as_deref())?, config),
         Command::Check { file } => {
             configuration::load(Some(&file))?;
             print(&format!("{}: ok\n", file.display()))

@@ -21,12 +21,17 @@ impl Failure {
         }
     }
 
+    /// All that is to be said, a line each.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        match self {
+            Self::Configuration(problems) => problems.clone(),
+            Self::Running(sentence) => vec![format!("tidegate: {sentence}")],
+        }
+    }
+
     /// Says it on standard error.
     pub(crate) fn tell(&self) {
-        let lines = match self {
-            Self::Configuration(problems) => problems.join("\n"),
-            Self::Running(sentence) => format!("tidegate: {sentence}"),
-        };
+        let lines = self.lines().join("\n");
         // Nobody reads it: the exit code still tells.
         drop(writeln!(std::io::stderr().lock(), "{lines}"));
     }

@@ -8,25 +8,52 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use config::{LogConfig, LogFormat};
-use tracing::{Event, Level, Metadata, Subscriber};
+use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 
 use crate::failure::Failure;
 use flood::{Flood, Verdict};
 
+/// What log lines go out, to be changed while they do.
+#[derive(Debug)]
+pub(crate) struct Level(reload::Handle<EnvFilter, Registry>);
+
+impl Level {
+    /// Of lines that nobody writes.
+    #[cfg(test)]
+    pub(crate) fn of_nobody() -> Self {
+        Self(reload::Layer::new(EnvFilter::default()).1)
+    }
+
+    /// Another level, or filter, from now on.
+    ///
+    /// # Errors
+    /// Why it stays as it is.
+    pub(crate) fn set(&self, level: &str) -> Result<(), String> {
+        self.0.reload(filter(level)?).map_err(|fault| fault.to_string())
+    }
+}
+
+/// # Errors
+/// If the level is no filter.
+pub(crate) fn filter(level: &str) -> Result<EnvFilter, String> {
+    EnvFilter::try_new(directives(level)).map_err(|fault| format!("log.level: {fault}"))
+}
+
 /// Log lines go out from here on.
 ///
 /// # Errors
 /// If the level is no filter.
-pub(crate) fn start(config: &LogConfig) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(directives(&config.level))
-        .map_err(|fault| Failure::Configuration(vec![format!("log.level: {fault}")]))?;
+pub(crate) fn start(config: &LogConfig) -> Result<Level, Failure> {
+    let filter = filter(&config.level).map_err(|problem| Failure::Configuration(vec![problem]))?;
+    let (filter, level) = reload::Layer::new(filter);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match config.format {
         LogFormat::Text => {
@@ -38,7 +65,8 @@ pub(crate) fn start(config: &LogConfig) -> Result<(), Failure> {
     tracing_subscriber::registry()
         .with(lines.with_filter(filter))
         .try_init()
-        .map_err(|fault| Failure::Running(format!("cannot start logging: {fault}")))
+        .map_err(|fault| Failure::Running(format!("cannot start logging: {fault}")))?;
+    Ok(Level(level))
 }
 
 /// The embedded broker tells of each connection at `info`: that is for those who name it.
@@ -57,7 +85,7 @@ const ABOUT_PACKETS: [&str; 4] = ["mqttsn", "bridge_core", "shard", "transport"]
 
 fn is_about_packets(event: &Metadata<'_>) -> bool {
     let root = event.target().split("::").next().unwrap_or_default();
-    *event.level() >= Level::DEBUG && ABOUT_PACKETS.contains(&root)
+    *event.level() >= tracing::Level::DEBUG && ABOUT_PACKETS.contains(&root)
 }
 
 fn in_text(left_out: u64) -> String {

@@ -13,6 +13,7 @@ mod former_links;
 mod logs;
 mod node_name;
 mod passwd;
+mod reload;
 mod run;
 mod sessions;
 mod signals;

@@ -1,5 +1,6 @@
 //! One run of the node, from bound sockets to the last goodbye.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -16,7 +17,8 @@ use crate::cli::print;
 use crate::embedded::{self, Embedded};
 use crate::failure::Failure;
 use crate::former_links::FormerLinks;
-use crate::signals::Signals;
+use crate::reload::{Reach, Reloading};
+use crate::signals::{Asked, Signals};
 use crate::startup::{Overview, Row};
 use crate::wiring::{self, Listener, Node, SOCKET_BUFFER};
 use crate::worker::{self, Ended, Part, Worker, WorkerSettings};
@@ -26,16 +28,18 @@ use crate::{logs, node_name, sessions};
 ///
 /// # Errors
 /// Why it did not start, or what ended it.
-pub(crate) fn run(config: &Config) -> Result<(), Failure> {
-    logs::start(&config.log)?;
+pub(crate) fn run(config: Config, file: Option<PathBuf>) -> Result<(), Failure> {
+    let level = logs::start(&config.log)?;
     let runtime = worker::runtime().map_err(Failure::Running)?;
     let outcome = runtime.block_on(async {
         // Before anything listens: a signal during the start must not cut it short unseen.
         let mut signals = Signals::listen()?;
         let (ended, mut ends) = mpsc::unbounded_channel();
-        let running = start(config, ended)?;
-        match running.watch(&mut signals, &mut ends).await {
-            Verdict::Stop => running.drain(config.node.shutdown_timeout.get(), &mut signals, &mut ends).await,
+        let (running, reach) = start(&config, ended)?;
+        let timeout = config.node.shutdown_timeout.get();
+        let mut reloading = Reloading { file, config, level, reach };
+        match running.watch(&mut signals, &mut ends, &mut reloading).await {
+            Verdict::Stop => running.drain(timeout, &mut signals, &mut ends).await,
             Verdict::Failed(why) => Err(Failure::Running(why)),
         }
     });
@@ -63,7 +67,7 @@ enum Verdict {
 }
 
 /// Sockets first, then the embedded broker, then shards: a port that is taken ends the start before anything has begun.
-fn start(config: &Config, ended: mpsc::UnboundedSender<Ended>) -> Result<Running, Failure> {
+fn start(config: &Config, ended: mpsc::UnboundedSender<Ended>) -> Result<(Running, Reach), Failure> {
     let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let workers = wiring::workers(config.node.workers);
     let listeners = wiring::bind(config, workers)?;
@@ -83,12 +87,13 @@ fn start(config: &Config, ended: mpsc::UnboundedSender<Ended>) -> Result<Running
     };
     let text = overview.text();
     warn_of_small_buffers(&listeners);
-    let mut shards = wiring::shards(&node, listeners, random)?;
+    let wiring::Wired { mut shards, gates, mqttsn } = wiring::shards(&node, listeners, random)?;
     let former = FormerLinks::find(&node);
     let clock = Clock::start();
     // Before the links come up: what the broker has kept for a session must find it.
     let sessions = sessions::restore(config, &mut shards, clock, &ended)?;
     let mut workers = start_workers(clock, shards, &ended)?;
+    let reach = Reach { gates, mqttsn, commands: workers.iter().map(|worker| worker.commands.clone()).collect() };
     let durable = sessions.is_some();
     if let Some(first) = workers.first_mut() {
         // What the node has once is told once.
@@ -101,7 +106,7 @@ fn start(config: &Config, ended: mpsc::UnboundedSender<Ended>) -> Result<Running
         admin::start(listener, admin, &config.admin.username, config.admin.password.expose(), ended)?;
     }
     print(&text)?;
-    Ok(Running { workers, embedded, stopping, durable })
+    Ok((Running { workers, embedded, stopping, durable }, reach))
 }
 
 fn start_embedded(config: &Config, ended: &mpsc::UnboundedSender<Ended>) -> Result<Option<Embedded>, Failure> {
@@ -168,13 +173,23 @@ fn start_workers(
 
 impl Running {
     /// Until somebody wants an end, or something has come to one.
-    async fn watch(&self, signals: &mut Signals, ends: &mut mpsc::UnboundedReceiver<Ended>) -> Verdict {
-        tokio::select! {
-            () = signals.stop() => Verdict::Stop,
-            Some(Ended { who, how }) = ends.recv() => {
-                let why = how.err().unwrap_or_else(|| "nobody asked for it".to_owned());
-                tracing::error!(reason = %why, "{who} has ended");
-                Verdict::Failed(format!("{who} has ended: {why}"))
+    async fn watch(
+        &self,
+        signals: &mut Signals,
+        ends: &mut mpsc::UnboundedReceiver<Ended>,
+        reloading: &mut Reloading,
+    ) -> Verdict {
+        loop {
+            tokio::select! {
+                asked = signals.next() => match asked {
+                    Asked::Stop => return Verdict::Stop,
+                    Asked::Reload => reloading.reload().await,
+                },
+                Some(Ended { who, how }) = ends.recv() => {
+                    let why = how.err().unwrap_or_else(|| "nobody asked for it".to_owned());
+                    tracing::error!(reason = %why, "{who} has ended");
+                    return Verdict::Failed(format!("{who} has ended: {why}"));
+                }
             }
         }
     }
@@ -252,6 +267,7 @@ const GRACE: Duration = Duration::from_millis(500);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bridge_core::live::Live;
 
     #[test]
     fn whatever_ends_unasked_ends_the_node_and_is_named() {
@@ -264,7 +280,14 @@ mod tests {
                 let running = Running { workers: Vec::new(), embedded: None, stopping, durable: false };
                 let (ended, mut ends) = mpsc::unbounded_channel();
                 ended.send(Ended { who, how }).unwrap();
-                running.watch(&mut Signals::listen().unwrap(), &mut ends).await
+                let reach = Reach {
+                    gates: Vec::new(),
+                    mqttsn: Live::from(mqttsn::MqttsnConfig::default()),
+                    commands: Vec::new(),
+                };
+                let level = logs::Level::of_nobody();
+                let mut reloading = Reloading { file: None, config: Config::default(), level, reach };
+                running.watch(&mut Signals::listen().unwrap(), &mut ends, &mut reloading).await
             });
             assert_eq!(verdict, Verdict::Failed(expected.to_owned()));
         }

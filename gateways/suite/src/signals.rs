@@ -4,6 +4,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::failure::Failure;
 
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// An end: SIGINT, SIGTERM.
+    Stop,
+    /// The configuration, read anew: SIGHUP.
+    Reload,
+}
+
 /// The signals that the process listens to.
 #[derive(Debug)]
 pub(crate) struct Signals {
@@ -27,16 +36,17 @@ impl Signals {
         })
     }
 
-    /// The next SIGINT or SIGTERM. SIGHUP is told and passed over.
-    pub(crate) async fn stop(&mut self) {
-        loop {
-            tokio::select! {
-                _ = self.interrupt.recv() => return,
-                _ = self.terminate.recv() => return,
-                _ = self.hang_up.recv() => {
-                    tracing::info!("SIGHUP: this version does not reload; the configuration stays as it is");
-                }
-            }
+    /// The next signal.
+    pub(crate) async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.hang_up.recv() => Asked::Reload,
         }
+    }
+
+    /// The next SIGINT or SIGTERM: who stops does not reload.
+    pub(crate) async fn stop(&mut self) {
+        while self.next().await != Asked::Stop {}
     }
 }

@@ -9,12 +9,13 @@ use bridge_core::bridge::{BridgeSettings, ListenerRules, NodeStatus};
 use bridge_core::config::{BrokerConfig, BrokerProtocol, BrokerUrl, EventsConfig};
 use bridge_core::gate::{Gate, Gates};
 use bridge_core::link::{Farewell, LinkSettings, QueueLimits, SessionScope, VersionChoice};
+use bridge_core::live::Live;
 use bridge_core::machine::Machine;
 use bridge_core::owners::Directory;
 use bridge_core::peer::{GatewayId, ListenerId, ShardId};
 use bridge_core::template::{Literals, Template, Values};
 use config::{Config, SessionStore};
-use mqttsn::Mqttsn;
+use mqttsn::{Mqttsn, MqttsnConfig};
 use shard::{Shard, ShardSettings};
 use tokio::sync::mpsc;
 use transport::DriverSettings;
@@ -137,6 +138,17 @@ pub(crate) struct Node<'a> {
     pub(crate) targets: Arc<[Target]>,
 }
 
+/// Shards that are put together, and what can be changed in them later.
+#[derive(Debug)]
+pub(crate) struct Wired {
+    /// One for each worker.
+    pub(crate) shards: Vec<WorkerSettings>,
+    /// The listeners' gates, by the listeners' keys.
+    pub(crate) gates: Vec<(String, Arc<Gate>)>,
+    /// What the MQTT-SN machines read.
+    pub(crate) mqttsn: Live<MqttsnConfig>,
+}
+
 /// Puts the shards together. `seed` is drawn anew for each use, from the system.
 ///
 /// # Errors
@@ -145,7 +157,7 @@ pub(crate) fn shards(
     node: &Node<'_>,
     listeners: Vec<Listener>,
     mut seed: impl FnMut() -> Result<u64, Failure>,
-) -> Result<Vec<WorkerSettings>, Failure> {
+) -> Result<Wired, Failure> {
     let status = node_status(&node.config.events, node.name)?;
     let common = parse("gateways.mqttsn.mountpoint", &node.config.gateways.mqttsn.machine.mountpoint)?;
     let (mut sockets, mut gates, mut mountpoints) = (Vec::new(), Vec::new(), Vec::new());
@@ -154,10 +166,12 @@ pub(crate) fn shards(
             "" => common.clone(),
             own => parse(&format!("{}.mountpoint", listener.key), own)?,
         });
-        gates.push(listener.gate);
+        gates.push((listener.key, Arc::new(listener.gate)));
         sockets.push((id, listener.sockets.into_iter()));
     }
-    let (gates, directory) = (Gates::new(gates), Arc::new(Directory::default()));
+    let (named_gates, directory) = (gates, Arc::new(Directory::default()));
+    let gates = Gates::new(named_gates.iter().map(|(_, gate)| Arc::clone(gate)).collect());
+    let mqttsn = Live::from(node.config.gateways.mqttsn.machine.clone());
     let ids: Vec<ListenerId> = sockets.iter().map(|(id, _)| *id).collect();
     let (forwards, inboxes): (Vec<_>, Vec<_>) = (0..node.workers).map(|_| mpsc::channel(FORWARD_QUEUE)).unzip();
     let mut workers = Vec::new();
@@ -165,7 +179,7 @@ pub(crate) fn shards(
         let seed = &mut seed;
         // Shard 0 speaks for the node.
         let status = status.clone().filter(|_| number == 0);
-        let machine = Mqttsn::new(MQTTSN, node.config.gateways.mqttsn.machine.clone(), ids.clone(), seed()?);
+        let machine = Mqttsn::new(MQTTSN, mqttsn.clone(), ids.clone(), seed()?);
         let machine_meters = vec![machine.meter()];
         let machines: Vec<Box<dyn Machine + Send>> = vec![Box::new(machine)];
         let bridge = BridgeSettings {
@@ -197,7 +211,7 @@ pub(crate) fn shards(
         };
         workers.push(WorkerSettings { shard: Shard::new(settings, machines), machine_meters, driver, commands });
     }
-    Ok(workers)
+    Ok(Wired { shards: workers, gates: named_gates, mqttsn })
 }
 
 fn parse(key: &str, text: &str) -> Result<Template, Failure> {

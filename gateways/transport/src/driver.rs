@@ -52,6 +52,8 @@ const IDLE: Duration = Duration::from_secs(3600);
 pub enum Command {
     /// Let nobody new in, flush, and end within this time.
     Drain(Duration),
+    /// The configuration has changed: the machines read it anew.
+    Reconfigure,
     /// Bring the gauges up to date and say how the links are.
     Report(oneshot::Sender<Report>),
     /// A question of the admin API about the clients of one gateway.
@@ -234,6 +236,7 @@ impl Driver {
                     self.drain = Some(until);
                     self.shard.drain(now, until);
                 }
+                Command::Reconfigure => self.shard.reconfigure(now),
                 Command::Report(answer) => {
                     self.gauge();
                     let links = self.lines.iter().filter_map(|line| line.report(now, &self.shard)).collect();

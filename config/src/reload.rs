@@ -1,0 +1,66 @@
+//! What may change while the node runs.
+
+use settings::{KeyPath, differences};
+
+use crate::Config;
+
+impl Config {
+    /// This configuration with all that may change while the node runs taken from `newer`, and the keys of `newer` that
+    /// have to wait for a restart.
+    #[must_use]
+    pub fn reloaded(&self, newer: &Self) -> (Self, Vec<KeyPath>) {
+        let mut next = self.clone();
+        next.log.level.clone_from(&newer.log.level);
+        let (mqttsn, newer_mqttsn) = (&mut next.gateways.mqttsn, &newer.gateways.mqttsn);
+        let mountpoint = std::mem::take(&mut mqttsn.machine.mountpoint);
+        mqttsn.machine = newer_mqttsn.machine.clone();
+        mqttsn.machine.mountpoint = mountpoint;
+        for (name, listener) in &mut mqttsn.listeners.udp {
+            if let Some(newer) = newer_mqttsn.listeners.udp.get(name) {
+                listener.max_connections = newer.max_connections;
+                listener.max_conn_rate = newer.max_conn_rate;
+            }
+        }
+        let waiting = differences(&mut next.clone(), &mut newer.clone());
+        (next, waiting)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_change_changes_and_the_rest_is_named() {
+        let old = Config::default();
+        let mut newer = old.clone();
+        newer.log.level = "debug".into();
+        newer.gateways.mqttsn.machine.predefined = [(5, "five".to_owned())].into();
+        newer.gateways.mqttsn.machine.mountpoint = "site/".into();
+        newer.node.workers = 7;
+        newer.broker.link.username = "ops".into();
+        if let Some(listener) = newer.gateways.mqttsn.listeners.udp.get_mut("default") {
+            listener.max_connections = 3;
+            listener.mountpoint = "here/".into();
+        }
+        let (next, waiting) = old.reloaded(&newer);
+        let waiting: Vec<_> = waiting.iter().map(ToString::to_string).collect();
+        let expected = [
+            "node.workers",
+            "broker.username",
+            "gateways.mqttsn.mountpoint",
+            "gateways.mqttsn.listeners.udp.default.mountpoint",
+        ];
+        assert_eq!(waiting, expected);
+        assert_eq!((next.log.level.as_str(), next.node.workers), ("debug", old.node.workers));
+        assert_eq!(next.gateways.mqttsn.machine.predefined, newer.gateways.mqttsn.machine.predefined);
+        let default = next.gateways.mqttsn.listeners.udp.get("default");
+        assert_eq!(default.map(|l| (l.max_connections, l.mountpoint.as_str())), Some((3, "")));
+    }
+
+    #[test]
+    fn nothing_new_waits_for_nothing() {
+        let config = Config::default();
+        assert_eq!(config.reloaded(&config.clone()), (config, Vec::new()));
+    }
+}

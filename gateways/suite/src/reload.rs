@@ -1,0 +1,83 @@
+//! SIGHUP: what may change while the node runs is read anew. A bad file is refused whole.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bridge_core::gate::Gate;
+use bridge_core::live::Live;
+use config::Config;
+use mqttsn::MqttsnConfig;
+use tokio::sync::mpsc;
+use transport::Command;
+
+use crate::configuration;
+use crate::logs;
+
+/// What a reload reaches.
+#[derive(Debug)]
+pub(crate) struct Reach {
+    /// The listeners' gates, by the listeners' keys.
+    pub(crate) gates: Vec<(String, Arc<Gate>)>,
+    /// What the MQTT-SN machines read.
+    pub(crate) mqttsn: Live<MqttsnConfig>,
+    /// To each shard.
+    pub(crate) commands: Vec<mpsc::Sender<Command>>,
+}
+
+/// Where the configuration came from, what it is now, and what it reaches.
+#[derive(Debug)]
+pub(crate) struct Reloading {
+    /// The file; none = defaults and environment alone.
+    pub(crate) file: Option<PathBuf>,
+    /// As it is in effect.
+    pub(crate) config: Config,
+    /// Of the log.
+    pub(crate) level: logs::Level,
+    /// The rest.
+    pub(crate) reach: Reach,
+}
+
+impl Reloading {
+    /// Reads the configuration anew. Everything is checked before anything changes; whatever is wrong is logged, and all
+    /// stays as it is then.
+    pub(crate) async fn reload(&mut self) {
+        let newer = match configuration::load(self.file.as_deref()) {
+            Ok(newer) => newer,
+            Err(failure) => return refused(&failure.lines()),
+        };
+        let (next, waiting) = self.config.reloaded(&newer);
+        if let Err(problem) = logs::filter(&next.log.level) {
+            return refused(&[problem]);
+        }
+        self.apply(&next).await;
+        self.config = next;
+        for key in waiting {
+            tracing::warn!(key = %key, "this change waits for a restart");
+        }
+        tracing::info!("the configuration is reloaded");
+    }
+
+    async fn apply(&self, next: &Config) {
+        if let Err(problem) = self.level.set(&next.log.level) {
+            tracing::warn!("{problem}");
+        }
+        for (key, gate) in &self.reach.gates {
+            let name = key.rsplit('.').next().unwrap_or_default();
+            if let Some(listener) = next.gateways.mqttsn.listeners.udp.get(name) {
+                gate.set_limits(listener.max_connections, listener.max_conn_rate);
+            }
+        }
+        self.reach.mqttsn.set(next.gateways.mqttsn.machine.clone());
+        for shard in &self.reach.commands {
+            // A shard that hears nothing any more has told why it ended.
+            drop(shard.send(Command::Reconfigure).await);
+        }
+    }
+}
+
+fn refused(problems: &[String]) {
+    tracing::error!("the configuration is not reloaded, the old one stays");
+    for problem in problems {
+        tracing::error!("{problem}");
+    }
+}
