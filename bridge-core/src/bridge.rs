@@ -6,6 +6,7 @@
 mod client;
 mod inbound;
 mod memory;
+mod policy;
 mod settings;
 mod subscriptions;
 #[cfg(test)]
@@ -13,9 +14,13 @@ mod tests;
 
 pub use inbound::{Arrival, Recipient};
 pub use memory::{FilterRecord, LinkChanges};
+pub use policy::Policy;
 pub use settings::{BridgeSettings, ListenerRules, NodeStatus};
 
+use crate::acl::{AccessControl, Action};
+use crate::auth::Admissions;
 use crate::downlink::Outcome;
+use crate::events::Events;
 use crate::link::{Link, LinkEvent, Origin};
 use crate::meter::{Counts, Meter};
 use crate::metrics::BridgeCount;
@@ -24,7 +29,7 @@ use crate::publication::Publication;
 use crate::slab::Slab;
 use crate::template::Mountpoint;
 use crate::time::{Deadline, Now, earliest};
-use crate::uplink::{Admission, Applicant, ClientRef, Connect, Identity, Refusal, Taken, Token, Uplink};
+use crate::uplink::{ClientRef, Connect, Identity, Refusal, Taken, Token, Uplink};
 use crate::upstream::Upstream;
 use client::Client;
 use codec_mqtt::Qos;
@@ -111,6 +116,9 @@ pub struct Bridge {
     reachable: bool,
     notices: VecDeque<Notice>,
     recipients: Vec<Recipient>,
+    admissions: Admissions,
+    access: AccessControl,
+    events: Option<Events>,
     counts: Counts<BridgeCount>,
 }
 
@@ -134,13 +142,11 @@ impl Bridge {
             reachable: false,
             notices: VecDeque::new(),
             recipients: Vec::new(),
+            admissions: Admissions::new(settings.policy.auth),
+            access: AccessControl::new(settings.policy.acl),
+            events: settings.policy.events.map(Events::new),
             counts: Counts::default(),
         }
-    }
-
-    /// May it come in, and as whom? `applicant` is the machine's own number: the answer, if it has to wait, names it.
-    pub fn admit(&mut self, _now: Now, _applicant: Token, who: &Applicant<'_>) -> Admission {
-        Admission::Granted(Identity { username: who.username.into(), superuser: false })
     }
 
     /// Lets a client speak. `handle` is the machine's own number for it: what comes for the client names it.
@@ -151,7 +157,7 @@ impl Bridge {
     pub fn connect(&mut self, handle: Token, who: &Connect<'_>) -> Result<ClientRef, Refusal> {
         let mount = self.mountpoint(who)?;
         let link = if who.connectionless { 0 } else { self.link_of(who.id.as_str()) };
-        let client = Client { handle, gateway: who.gateway, link, mount, places: Vec::new() };
+        let client = Client::new(handle, who, link, mount);
         self.clients.insert(client).map(ClientRef).ok_or(Refusal::Limit)
     }
 
@@ -159,16 +165,22 @@ impl Bridge {
     pub fn up(&mut self, now: Now, client: ClientRef, uplink: Uplink<'_>) -> Taken {
         match uplink {
             Uplink::Publish { token, what } => self.publish(now, client, token, &what),
-            Uplink::Subscribe { token, filter, qos, retained } => self.subscribe(client, token, filter, qos, retained),
-            Uplink::Resubscribe { token, filter, qos } => self.resubscribe(client, token, filter, qos),
-            Uplink::Unsubscribe { token, filter } => self.unsubscribe(client, token, filter),
-            Uplink::Online(_) | Uplink::Offline(_) => Taken::Done,
+            Uplink::Subscribe { token, filter, qos, retained } => {
+                self.subscribe(now, client, token, filter, qos, retained)
+            }
+            Uplink::Resubscribe { token, filter, qos } => self.resubscribe(now, client, token, filter, qos),
+            Uplink::Unsubscribe { token, filter } => self.unsubscribe(now, client, token, filter),
+            Uplink::Online(online) => self.online(now, client, online),
+            Uplink::Offline(ending) => self.offline(now, client, ending),
             Uplink::Disconnect => self.disconnect(client),
         }
     }
 
     fn publish(&mut self, now: Now, client: ClientRef, token: Option<Token>, what: &Publication<'_>) -> Taken {
-        let Some(sender) = self.clients.get(client.0) else { return Taken::Denied(Refusal::NoSuchClient) };
+        let Some(sender) = self.clients.get_mut(client.0) else { return Taken::Denied(Refusal::NoSuchClient) };
+        if let Err(refusal) = sender.may(&mut self.access, now, Action::Publish, what.topic.as_str()) {
+            return Taken::Denied(refusal);
+        }
         let Some(line) = self.lines.get_mut(usize::from(sender.link)) else { return Taken::Full };
         let origin = token.map(|token| Origin { gateway: sender.gateway, client: sender.handle, token });
         line.link.publish(now, origin, sender.mount.prefix(), what)
@@ -201,7 +213,7 @@ impl Bridge {
 
     /// What a machine is owed next.
     pub fn take_notice(&mut self) -> Option<Notice> {
-        self.notices.pop_front()
+        self.notices.pop_front().or_else(|| self.decided())
     }
 
     /// Works through what the links have said since the last call: turns it into notices. To be called after anything
@@ -225,7 +237,7 @@ impl Bridge {
                 let Origin { gateway, client, token } = origin;
                 self.notices.push_back(Notice::Settled { gateway, client, token, outcome });
             }
-            LinkEvent::Subscribed { id, granted } => self.on_suback(number, id, granted),
+            LinkEvent::Subscribed { id, granted } => self.on_suback(now, number, id, granted),
             LinkEvent::Up { session_present } => self.on_up(now, number, session_present),
             LinkEvent::Unsubscribed { filter } => {
                 if let Some(line) = self.lines.get_mut(number) {
@@ -279,11 +291,13 @@ impl Bridge {
     /// When [`Bridge::timer`] is due.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Deadline> {
-        self.lines.iter().fold(None, |soonest, line| earliest(soonest, line.link.next_deadline()))
+        let links = self.lines.iter().map(|line| line.link.next_deadline());
+        links.fold(self.admissions.next_deadline(), earliest)
     }
 
     /// Time has come to `now`.
     pub fn timer(&mut self, now: Now) {
+        self.admissions.timer(now);
         for line in &mut self.lines {
             if line.link.next_deadline().is_some_and(|deadline| deadline.is_due(now)) {
                 line.link.timer(now);
@@ -318,11 +332,12 @@ impl Bridge {
     #[must_use]
     pub fn meters(&self) -> Vec<Arc<Meter>> {
         let links = self.lines.iter().map(|line| line.link.meter());
-        std::iter::once(self.counts.meter()).chain(links).collect()
+        [self.counts.meter(), self.admissions.meter(), self.access.meter()].into_iter().chain(links).collect()
     }
 
     /// Brings the gauges up to date.
     pub fn gauge(&self) {
+        self.admissions.gauge();
         self.counts.set(BridgeCount::Clients, self.clients.len() as u64);
         let filters: usize = self.lines.iter().map(|line| line.upstream.len()).sum();
         self.counts.set(BridgeCount::Filters, filters as u64);

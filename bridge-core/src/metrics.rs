@@ -144,5 +144,7 @@ crate::count! {
         Filters = UPSTREAM_FILTERS {};
         /// Devices' subscriptions that the broker refused when they were to be restored.
         SubscriptionsLost = SUBSCRIPTIONS_LOST {};
+        /// Events that found no room.
+        EventsDropped = EVENTS_DROPPED {};
     }
 }

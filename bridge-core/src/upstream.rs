@@ -234,6 +234,11 @@ impl Upstream {
             .find(|&key| self.filters.get(key).is_some_and(|entry| &*entry.text == filter.as_str()))
     }
 
+    /// The text of a filter, mountpoint and `$share` part included.
+    pub(crate) fn filter(&self, key: Key) -> Option<&str> {
+        self.filters.get(key).map(|entry| &*entry.text)
+    }
+
     fn add(&mut self, filter: TopicFilter<'_>) -> Option<Key> {
         let key = self.filters.insert(Filter {
             text: filter.as_str().into(),

@@ -28,7 +28,8 @@ fn either_signal_ends_it_with_exit_code_0_well_within_its_time() {
 fn what_devices_published_before_the_signal_gets_through() {
     let Some(broker) = Mosquitto::start("") else { return };
     let mut listener = MqttClient::connect("listener", broker.port);
-    listener.subscribe("#", 1);
+    listener.subscribe("last/#", 1);
+    listener.subscribe("tidegate/north/status", 1);
     let tidegate = Setup::new().broker(broker.port).set("NODE__NAME", "north").start().ready();
     assert_eq!(listener.message().payload, "online");
     let mut device = Device::connect(tidegate.mqttsn(), "lamp");
@@ -53,7 +54,7 @@ fn a_broker_that_never_answers_does_not_hold_it_up() {
     // It takes connections and says nothing.
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = mute.local_addr().unwrap().port();
-    let tidegate = Setup::new().broker(port).set("NODE__SHUTDOWN_TIMEOUT", "1s").start();
+    let tidegate = Setup::new().broker(port).set("NODE__SHUTDOWN_TIMEOUT", "1s").set("EVENTS__PREFIX", "").start();
     owe(&tidegate);
     let asked = Instant::now();
     tidegate.signal("TERM");
@@ -63,7 +64,7 @@ fn a_broker_that_never_answers_does_not_hold_it_up() {
     assert!(log.contains("stopped before the broker had taken everything messages=1"), "{log}");
 }
 
-/// Makes the gateway owe its broker a message.
+/// Makes the gateway owe its broker a message, and no event besides.
 fn owe(tidegate: &Tidegate) {
     let mut device = Device::connect(tidegate.mqttsn(), "lamp");
     device.send_publish(Topic::Short(*b"hi"), "x", Qos::AtLeastOnce, false);
@@ -76,7 +77,7 @@ fn owe(tidegate: &Tidegate) {
 fn a_second_signal_ends_it_at_once() {
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = mute.local_addr().unwrap().port();
-    let mut tidegate = Setup::new().broker(port).set("NODE__SHUTDOWN_TIMEOUT", "5m").start();
+    let mut tidegate = Setup::new().broker(port).set("NODE__SHUTDOWN_TIMEOUT", "5m").set("EVENTS__PREFIX", "").start();
     // So that the first signal does not end it.
     owe(&tidegate);
     tidegate.signal("TERM");

@@ -1,7 +1,9 @@
+use crate::acl::DecisionCache;
 use crate::peer::GatewayId;
 use crate::slab::Key;
 use crate::template::Mountpoint;
-use crate::uplink::Token;
+use crate::uplink::{Connect, Identity, Token};
+use std::net::IpAddr;
 
 /// A client that may speak.
 #[derive(Debug)]
@@ -11,6 +13,13 @@ pub(super) struct Client {
     pub(super) gateway: GatewayId,
     pub(super) link: u16,
     pub(super) mount: Mountpoint,
+    /// Its client id.
+    pub(super) id: Box<str>,
+    pub(super) identity: Identity,
+    /// For the access rules.
+    pub(super) address: Option<IpAddr>,
+    /// What these have decided of late.
+    pub(super) decisions: DecisionCache,
     /// Where it is subscribed on its link. Few: a list.
     pub(super) places: Vec<Place>,
 }
@@ -23,6 +32,27 @@ pub(super) struct Place {
 }
 
 impl Client {
+    pub(super) fn new(handle: Token, who: &Connect<'_>, link: u16, mount: Mountpoint) -> Self {
+        Self {
+            handle,
+            gateway: who.gateway,
+            link,
+            mount,
+            id: who.id.as_str().into(),
+            identity: who.identity.clone(),
+            address: who.address.map(|address| address.ip()),
+            decisions: DecisionCache::default(),
+            places: Vec::new(),
+        }
+    }
+
+    /// It has another address now: what was decided for the old one does not hold.
+    pub(super) fn move_to(&mut self, address: IpAddr) {
+        if self.address.replace(address) != Some(address) {
+            self.decisions = DecisionCache::default();
+        }
+    }
+
     /// Octets of mountpoint in front of each of its topics. (A longer one leaves no room for a topic.)
     pub(super) fn mount_len(&self) -> u16 {
         u16::try_from(self.mount.prefix().len()).unwrap_or(u16::MAX)

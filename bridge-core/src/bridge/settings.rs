@@ -1,3 +1,4 @@
+use super::Policy;
 use crate::link::LinkSettings;
 use crate::publication::Publication;
 use crate::template::{Mountpoint, Template, Values};
@@ -17,6 +18,8 @@ pub struct BridgeSettings {
     pub node: Box<str>,
     /// On shard 0 only, and only while events are on: what the first link says of the node.
     pub status: Option<NodeStatus>,
+    /// What holds for clients.
+    pub policy: Policy,
     /// For everything that is hashed or drawn by lot.
     pub seed: u64,
 }

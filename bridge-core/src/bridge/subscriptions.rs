@@ -2,7 +2,10 @@
 
 use super::client::Place;
 use super::{Bridge, Notice};
+use crate::acl::Action;
+use crate::events::Event;
 use crate::metrics::BridgeCount;
+use crate::slab::Key;
 use crate::time::Now;
 use crate::topic::TopicFilter;
 use crate::uplink::{ClientRef, Refusal, Taken, Token};
@@ -16,21 +19,29 @@ pub(super) const MAX_LEVELS: usize = 200;
 impl Bridge {
     pub(super) fn subscribe(
         &mut self,
+        now: Now,
         client: ClientRef,
         token: Token,
         filter: TopicFilter<'_>,
         qos: Qos,
         retained: bool,
     ) -> Taken {
-        match self.join(client, token, filter, qos, |online| online.then_some(Coming::New { retained })) {
+        match self.join(now, client, token, filter, qos, |online| online.then_some(Coming::New { retained })) {
             Ok(()) => Taken::Owed,
             Err(refusal) => Taken::Denied(refusal),
         }
     }
 
     /// A subscription of an earlier process, whether the link is up or not.
-    pub(super) fn resubscribe(&mut self, client: ClientRef, token: Token, filter: TopicFilter<'_>, qos: Qos) -> Taken {
-        match self.join(client, token, filter, qos, |online| Some(Coming::Back { online })) {
+    pub(super) fn resubscribe(
+        &mut self,
+        now: Now,
+        client: ClientRef,
+        token: Token,
+        filter: TopicFilter<'_>,
+        qos: Qos,
+    ) -> Taken {
+        match self.join(now, client, token, filter, qos, |online| Some(Coming::Back { online })) {
             Ok(()) => Taken::Done,
             Err(refusal) => Taken::Denied(refusal),
         }
@@ -39,16 +50,18 @@ impl Bridge {
     /// `coming` is told whether the link is online; `None` = it must be.
     fn join(
         &mut self,
+        now: Now,
         client: ClientRef,
         token: Token,
-        filter: TopicFilter<'_>,
+        asked: TopicFilter<'_>,
         qos: Qos,
         coming: impl Fn(bool) -> Option<Coming>,
     ) -> Result<(), Refusal> {
         let who = self.clients.get_mut(client.0).ok_or(Refusal::NoSuchClient)?;
+        who.may(&mut self.access, now, Action::Subscribe, asked.pattern())?;
         let line = self.lines.get_mut(usize::from(who.link)).ok_or(Refusal::BrokerAway)?;
         let coming = coming(line.restoring.is_some()).ok_or(Refusal::BrokerAway)?;
-        let mounted = who.mount.mount_filter(filter.as_str());
+        let mounted = who.mount.mount_filter(asked.as_str());
         let filter = TopicFilter::try_from(&*mounted).ok().filter(|f| f.levels() <= MAX_LEVELS);
         let filter = filter.ok_or(Refusal::BadTopic)?;
         let (gateway, handle) = (who.gateway, who.handle);
@@ -59,22 +72,25 @@ impl Bridge {
             Joined::Ask(ask) => line.link.subscribe(ask.id, &ask.filter, ask.qos, ask.retain_handling),
             Joined::Granted(qos) if matches!(coming, Coming::New { .. }) => {
                 self.notices.push_back(Notice::Subscribed { gateway, client: handle, token, granted: Ok(qos) });
+                self.tell(now, client, &Event::Subscribed { filter: asked.as_str(), qos });
             }
             Joined::Waits | Joined::Granted(_) => {}
         }
         Ok(())
     }
 
-    pub(super) fn unsubscribe(&mut self, client: ClientRef, token: Token, filter: TopicFilter<'_>) -> Taken {
+    pub(super) fn unsubscribe(&mut self, now: Now, client: ClientRef, token: Token, filter: TopicFilter<'_>) -> Taken {
         let Some(who) = self.clients.get_mut(client.0) else { return Taken::Denied(Refusal::NoSuchClient) };
         let Some(line) = self.lines.get_mut(usize::from(who.link)) else { return Taken::Done };
         let mounted = who.mount.mount_filter(filter.as_str());
-        let Ok(filter) = TopicFilter::try_from(&*mounted) else { return Taken::Done };
-        if let Some(key) = line.upstream.find(filter)
+        let Ok(upstream) = TopicFilter::try_from(&*mounted) else { return Taken::Done };
+        if let Some(key) = line.upstream.find(upstream)
             && who.forget(Place { filter: key, subscription: token })
-            && let Some(text) = line.upstream.leave(key, client, token)
         {
-            line.link.unsubscribe(&text);
+            if let Some(text) = line.upstream.leave(key, client, token) {
+                line.link.unsubscribe(&text);
+            }
+            self.tell(now, client, &Event::Unsubscribed { filter: filter.as_str() });
         }
         Taken::Done
     }
@@ -99,7 +115,7 @@ impl Bridge {
         }
     }
 
-    pub(super) fn on_suback(&mut self, number: usize, id: u32, granted: Result<Qos, Refusal>) {
+    pub(super) fn on_suback(&mut self, now: Now, number: usize, id: u32, granted: Result<Qos, Refusal>) {
         let Some(line) = self.lines.get_mut(number) else { return };
         if let Some(ids) = &mut line.restoring
             && let Ok(at) = ids.binary_search_by(|other| id.cmp(other))
@@ -110,6 +126,8 @@ impl Bridge {
             }
         }
         let (notices, clients, counts) = (&mut self.notices, &mut self.clients, &self.counts);
+        let followed = self.events.is_some();
+        let mut news = Vec::new();
         let then = line.upstream.answered(id, granted, |told| {
             let Told { who, filter, granted, late } = *told;
             if granted.is_err()
@@ -122,11 +140,24 @@ impl Bridge {
             }
             let (gateway, client, token) = (who.gateway, who.handle, who.subscription);
             notices.push_back(Notice::Subscribed { gateway, client, token, granted });
+            if followed && let Ok(qos) = granted {
+                news.push((who.client, filter, qos));
+            }
         });
         match then {
             Some(Then::Ask(ask)) => line.link.subscribe(ask.id, &ask.filter, ask.qos, ask.retain_handling),
             Some(Then::Unsubscribe(text)) => line.link.unsubscribe(&text),
             None => {}
         }
+        for (client, filter, qos) in news {
+            self.tell_subscribed(now, number, client, filter, qos);
+        }
+    }
+
+    fn tell_subscribed(&mut self, now: Now, number: usize, client: ClientRef, filter: Key, qos: Qos) {
+        let mounted = self.lines.get(number).and_then(|line| line.upstream.filter(filter));
+        let mount = self.clients.get(client.0).map(|who| &who.mount);
+        let Some(filter) = mount.zip(mounted).and_then(|(mount, mounted)| mount.strip_filter(mounted)) else { return };
+        self.tell(now, client, &Event::Subscribed { filter: &filter, qos });
     }
 }

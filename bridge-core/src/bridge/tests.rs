@@ -1,6 +1,7 @@
 //! The bridge over real links to a model broker.
 
 mod lives;
+mod policy;
 mod world;
 
 use super::subscriptions::MAX_LEVELS;

@@ -39,6 +39,13 @@ impl Mountpoint {
         [share, &self.prefix, filter].concat()
     }
 
+    /// The client's filter for an upstream one; `None` if that does not lie below this mountpoint.
+    #[must_use]
+    pub fn strip_filter(&self, filter: &str) -> Option<String> {
+        let (share, below) = split_share(filter);
+        Some([share, below.strip_prefix(&*self.prefix)?].concat())
+    }
+
     /// The client's topic name for an upstream one; `None` if that does not lie below this mountpoint.
     #[must_use]
     pub fn strip<'a>(&self, topic: &'a str) -> Option<&'a str> {

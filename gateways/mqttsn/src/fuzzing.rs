@@ -4,7 +4,7 @@
 use crate::config::MqttsnConfig;
 use crate::machine::Mqttsn;
 use bridge_core::Qos;
-use bridge_core::bridge::{Bridge, BridgeSettings, LinkId};
+use bridge_core::bridge::{Bridge, BridgeSettings, LinkId, Policy};
 use bridge_core::downlink::{Delivery, Downlink, Outcome};
 use bridge_core::gate::{Gate, Gates};
 use bridge_core::journal::Journal;
@@ -219,5 +219,12 @@ fn bridge() -> BridgeSettings {
         scope: SessionScope::Process,
         queue: QueueLimits { max_bytes: 4096, max_messages: 16 },
     };
-    BridgeSettings { links: vec![link], listeners: Vec::new(), node: "fuzz".into(), status: None, seed: 7 }
+    BridgeSettings {
+        links: vec![link],
+        listeners: Vec::new(),
+        node: "fuzz".into(),
+        status: None,
+        policy: Policy::default(),
+        seed: 7,
+    }
 }

@@ -1,7 +1,9 @@
 use crate::counts::ShardCount;
 use crate::records::Held;
 use crate::routes::{Forward, Routes};
+use bridge_core::acl::Acl;
 use bridge_core::ask::{Answer, Ask};
+use bridge_core::auth::{self, AuthRules};
 use bridge_core::bridge::{Bridge, BridgeSettings, LinkId, Notice};
 use bridge_core::downlink::{Delivery, Downlink};
 use bridge_core::gate::Gates;
@@ -291,6 +293,22 @@ impl Shard {
             Some(machine) => machine.ask(&mut self.around.cx(now), ask),
             None => Answer::NoSuchClient,
         }
+    }
+
+    /// What a credential store is to be asked next: to be carried there at the end of a turn.
+    pub fn take_question(&mut self) -> Option<auth::Question> {
+        self.around.bridge.take_question()
+    }
+
+    /// A credential store's word. [`Shard::finish`] must follow.
+    pub fn answer(&mut self, now: Now, answer: auth::Answer) {
+        let now = self.advance(now);
+        self.around.bridge.answer(now, answer);
+    }
+
+    /// These rules hold from now on; see [`Bridge::replace_rules`]. [`Shard::finish`] must follow.
+    pub fn replace_rules(&mut self, auth: Arc<AuthRules>, acl: Arc<Acl>) {
+        self.around.bridge.replace_rules(auth, acl);
     }
 
     /// The configuration has changed: the machines read it anew.

@@ -1,27 +1,46 @@
 use super::*;
 use bridge_core::ask::{Answer, Ask};
-use bridge_core::bridge::BridgeSettings;
+use bridge_core::auth::{self, AuthRules, ChainEntry, EntryKind, Opinion, StoreId};
+use bridge_core::bridge::{BridgeSettings, Policy};
 use bridge_core::gate::Gates;
 use bridge_core::machine::{Cx, Handled, Input, Machine};
 use bridge_core::owners::{Directory, Owner};
 use bridge_core::peer::{GatewayId, ListenerId, Peer, Proven, ShardId};
 use bridge_core::time::{Deadline, Now};
+use bridge_core::uplink::{Admission, Applicant, Password, Token};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 const START: Now = Now { mono_ms: 0, wall_ms: 0 };
 
-/// `+NAME` makes the client live here, `-NAME` ends it, anything else comes back.
+/// `+NAME` makes the client live here, `-NAME` ends it, `?NAME` asks who may come in, anything else comes back.
 struct Echo;
 
 impl Machine for Echo {
     fn handle(&mut self, cx: &mut Cx<'_>, input: Input<'_>) -> Handled {
+        if let Input::Decided { applicant, verdict } = input {
+            let user = verdict.map(|identity| &*identity.username);
+            cx.out.datagram(peer(0), |out| out.extend_from_slice(format!("{applicant:?} {user:?}").as_bytes()));
+        }
         let Input::Datagram { peer, bytes, .. } = input else { return Handled::Here };
         let name = std::str::from_utf8(bytes.get(1..).unwrap_or_default()).unwrap();
         if bytes.starts_with(b"+")
             && let Owner::Elsewhere(shard) = cx.owners.claim(GatewayId(0), name)
         {
             return Handled::Elsewhere(shard);
+        }
+        if bytes.starts_with(b"?") {
+            let who = Applicant {
+                gateway: GatewayId(0),
+                listener: ListenerId(0),
+                id: name.try_into().unwrap(),
+                username: name,
+                password: Password(b""),
+                address: None,
+                proven: Proven::default(),
+            };
+            assert_eq!(cx.bridge.admit(cx.now, Token(5), &who), Admission::Parked);
+            return Handled::Here;
         }
         if bytes.starts_with(b"-") {
             cx.owners.release(GatewayId(0), name);
@@ -46,8 +65,14 @@ impl Machine for Echo {
 fn shards(count: u8) -> Vec<Shard> {
     let directory = Arc::new(Directory::default());
     let shard = |number| {
-        let bridge =
-            BridgeSettings { links: Vec::new(), listeners: Vec::new(), node: "n".into(), status: None, seed: 1 };
+        let bridge = BridgeSettings {
+            links: Vec::new(),
+            listeners: Vec::new(),
+            node: "n".into(),
+            status: None,
+            policy: Policy::default(),
+            seed: 1,
+        };
         let settings = ShardSettings {
             id: ShardId(number),
             bridge,
@@ -154,4 +179,33 @@ fn time_does_not_go_back() {
     all[0].timer(START);
     all[0].finish(START);
     assert_eq!(all[0].next_deadline(), None);
+}
+
+#[test]
+fn a_stores_word_goes_to_the_machine_that_asked() {
+    let mut shard = shards(1).remove(0);
+    let store = ChainEntry { gateways: Vec::new(), kind: EntryKind::Store(StoreId(0)) };
+    let rules = |entries| Arc::new(AuthRules { entries, timeout_ms: 100, ..AuthRules::default() });
+    shard.replace_rules(rules(vec![store]), Arc::default());
+    for word in [Some(Opinion::Allow { superuser: false }), Some(Opinion::Deny), None] {
+        shard.datagram(START, peer(1), Proven::default(), b"?lamp");
+        shard.finish(START);
+        let question = shard.take_question().unwrap();
+        assert!(shard.take_question().is_none());
+        let expected = match word {
+            Some(opinion) => {
+                shard.answer(START, auth::Answer { id: question.id, opinion });
+                shard.finish(START);
+                if opinion == Opinion::Deny { "Token(5) Err(BadCredentials)" } else { "Token(5) Ok(\"lamp\")" }
+            }
+            None => {
+                assert_eq!(shard.next_deadline(), Some(Deadline(100)));
+                let late = Now { mono_ms: 100, ..START };
+                shard.timer(late);
+                shard.finish(late);
+                "Token(5) Err(AuthUnavailable)"
+            }
+        };
+        assert_eq!(said(&mut shard), [expected.as_bytes()]);
+    }
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bridge_core::Qos;
-use bridge_core::bridge::{BridgeSettings, ListenerRules, NodeStatus};
+use bridge_core::bridge::{BridgeSettings, ListenerRules, NodeStatus, Policy};
 use bridge_core::config::{BrokerConfig, BrokerProtocol, BrokerUrl, EventsConfig};
+use bridge_core::events::{EventSettings, GatewayNames};
 use bridge_core::gate::{Gate, Gates};
 use bridge_core::link::{Farewell, LinkSettings, QueueLimits, SessionScope, VersionChoice};
 use bridge_core::live::Live;
@@ -158,7 +159,8 @@ pub(crate) fn shards(
     listeners: Vec<Listener>,
     mut seed: impl FnMut() -> Result<u64, Failure>,
 ) -> Result<Wired, Failure> {
-    let status = node_status(&node.config.events, node.name)?;
+    let events = events(&node.config.events, node.name)?;
+    let status = events.as_ref().map(node_status).transpose()?;
     let common = parse("gateways.mqttsn.mountpoint", &node.config.gateways.mqttsn.machine.mountpoint)?;
     let (mut sockets, mut gates, mut mountpoints) = (Vec::new(), Vec::new(), Vec::new());
     for (id, listener) in (0..).map(ListenerId).zip(listeners) {
@@ -187,6 +189,7 @@ pub(crate) fn shards(
             listeners: mountpoints.iter().cloned().map(ListenerRules::new).collect(),
             node: node.name.into(),
             status,
+            policy: Policy { events: events.clone(), ..Policy::default() },
             seed: seed()?,
         };
         let settings = ShardSettings {
@@ -219,7 +222,7 @@ fn parse(key: &str, text: &str) -> Result<Template, Failure> {
 }
 
 /// None while events are off.
-fn node_status(events: &EventsConfig, name: &str) -> Result<Option<NodeStatus>, Failure> {
+fn events(events: &EventsConfig, name: &str) -> Result<Option<EventSettings>, Failure> {
     if events.prefix.is_empty() {
         return Ok(None);
     }
@@ -227,7 +230,13 @@ fn node_status(events: &EventsConfig, name: &str) -> Result<Option<NodeStatus>, 
     let values = Values { node: Some(name), ..Values::default() };
     let qos = Qos::from_bits(events.qos).ok_or_else(|| wrong(format!("QoS {} is none", events.qos)))?;
     let prefix = parse("events.prefix", &events.prefix)?.render(&values).map_err(|fault| wrong(fault.to_string()))?;
-    NodeStatus::under(&prefix, qos).map(Some).map_err(|fault| wrong(fault.to_string()))
+    let gateways = vec![GatewayNames { key: "mqttsn", protocol: "MQTT-SN" }];
+    Ok(Some(EventSettings { prefix: prefix.into(), qos, gateways }))
+}
+
+fn node_status(events: &EventSettings) -> Result<NodeStatus, Failure> {
+    let wrong = |fault| Failure::Configuration(vec![format!("events.prefix: {fault}")]);
+    NodeStatus::under(&events.prefix, events.qos).map_err(wrong)
 }
 
 /// The client ids of all links, in their order.
@@ -315,8 +324,9 @@ mod tests {
         let mut config = Config::default();
         config.broker.link.connections = 4;
         let node = node(&config, 2);
-        let status = node_status(&config.events, node.name).unwrap();
-        let [mine, others] = [links(&node, 0, status.as_ref()), links(&node, 1, None)];
+        let events = events(&config.events, node.name).unwrap().unwrap();
+        let status = node_status(&events).unwrap();
+        let [mine, others] = [links(&node, 0, Some(&status)), links(&node, 1, None)];
         let named: Vec<_> =
             mine.iter().chain(&others).map(|link| (link.client_id.as_str(), link.will.is_some())).collect();
         let expected = [
@@ -334,10 +344,10 @@ mod tests {
     }
 
     #[test]
-    fn without_a_prefix_for_events_the_node_has_no_status() {
+    fn without_a_prefix_there_are_no_events() {
         let mut config = Config::default();
         config.events.prefix = String::new();
-        assert!(node_status(&config.events, "north").unwrap().is_none());
+        assert!(events(&config.events, "north").unwrap().is_none());
     }
 
     #[test]

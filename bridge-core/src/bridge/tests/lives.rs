@@ -54,7 +54,7 @@ impl Life {
 
     fn begin(store: Store, broker: SimBroker, next_conn: u64) -> Self {
         let link = LinkSettings { scope: SessionScope::Durable(store.session.clone()), ..world::link(0) };
-        let mut world = World { next_conn, ..World::with(vec![link], "", broker) };
+        let mut world = World { next_conn, ..World::with(vec![link], "", broker, Policy::default()) };
         assert_eq!(world.bridge.recall(LinkId(0), store.filters.values().cloned()), 0);
         Self { world, store }
     }

@@ -41,19 +41,24 @@ pub(super) fn link(number: usize) -> LinkSettings {
 
 impl World {
     pub(super) fn new(links: usize, mountpoint: &str, options: Options) -> Self {
-        let mut world = Self::with((0..links).map(link).collect(), mountpoint, SimBroker::new(options));
+        Self::with_policy(links, mountpoint, options, Policy::default())
+    }
+
+    pub(super) fn with_policy(links: usize, mountpoint: &str, options: Options, policy: Policy) -> Self {
+        let mut world = Self::with((0..links).map(link).collect(), mountpoint, SimBroker::new(options), policy);
         world.settle();
         world
     }
 
     /// Before the first connection.
-    pub(super) fn with(links: Vec<LinkSettings>, mountpoint: &str, broker: SimBroker) -> Self {
+    pub(super) fn with(links: Vec<LinkSettings>, mountpoint: &str, broker: SimBroker, policy: Policy) -> Self {
         let conns = vec![None; links.len()];
         let rules = ListenerRules::new(Template::parse(mountpoint, Literals::TopicName).unwrap());
         let bridge = Bridge::new(BridgeSettings {
             links,
             listeners: vec![rules],
             node: "n".into(),
+            policy,
             status: Some(NodeStatus::under("tidegate/n", Qos::AtLeastOnce).unwrap()),
             seed: 1,
         });

@@ -1,7 +1,7 @@
 //! Devices, a shard with one machine, a broker, and the clock.
 
 use bridge_core::ask::{Answer, Ask};
-use bridge_core::bridge::{BridgeSettings, LinkId, ListenerRules};
+use bridge_core::bridge::{BridgeSettings, LinkId, ListenerRules, Policy};
 use bridge_core::gate::{Gate, Gates};
 use bridge_core::link::{Closed, LinkSettings, Password, QueueLimits, SessionScope, VersionChoice, Wish};
 use bridge_core::meter::Meter;
@@ -79,6 +79,7 @@ impl World {
             listeners: vec![rules(), rules()],
             node: "n".into(),
             status: None,
+            policy: Policy::default(),
             seed: 3,
         };
         let settings = ShardSettings {

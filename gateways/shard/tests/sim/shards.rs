@@ -3,7 +3,7 @@
 use crate::lines::Line;
 use crate::plan::Plan;
 use crate::world::{Event, World};
-use bridge_core::bridge::{BridgeSettings, LinkId, ListenerRules};
+use bridge_core::bridge::{BridgeSettings, LinkId, ListenerRules, Policy};
 use bridge_core::gate::Gates;
 use bridge_core::link::{LinkSettings, Password, SessionScope, VersionChoice};
 use bridge_core::owners::Directory;
@@ -93,6 +93,7 @@ pub(crate) fn side(plan: &Plan, id: ShardId, directory: &Arc<Directory>, gates: 
         listeners: vec![ListenerRules::new(mountpoint)],
         node: "sim".into(),
         status: None,
+        policy: Policy::default(),
         seed,
     };
     let settings = ShardSettings {

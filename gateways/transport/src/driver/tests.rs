@@ -4,7 +4,7 @@ use super::*;
 use crate::udp;
 use bridge_core::Qos;
 use bridge_core::ask::{Answer, Ask};
-use bridge_core::bridge::BridgeSettings;
+use bridge_core::bridge::{BridgeSettings, Policy};
 use bridge_core::gate::Gates;
 use bridge_core::machine::{Cx, Handled, Input, Machine};
 use bridge_core::owners::{Directory, Owner};
@@ -66,8 +66,14 @@ fn node(workers: u8) -> Node {
         commands.push(send);
         let (directory, shards) = (Arc::clone(&directory), shards.clone());
         threads.push(std::thread::spawn(move || {
-            let bridge =
-                BridgeSettings { links: Vec::new(), listeners: Vec::new(), node: "n".into(), status: None, seed: 1 };
+            let bridge = BridgeSettings {
+                links: Vec::new(),
+                listeners: Vec::new(),
+                node: "n".into(),
+                status: None,
+                policy: Policy::default(),
+                seed: 1,
+            };
             let settings = ShardSettings {
                 id: ShardId(number),
                 bridge,

@@ -1,0 +1,98 @@
+//! Who may come in, and what who is in may do; what is told about them.
+
+use super::client::Client;
+use super::{Bridge, Notice};
+use crate::acl::{AccessControl, Acl, Action, Subject, Verdict};
+use crate::auth::{Answer, AuthRules, Question};
+use crate::events::{Event, EventClient, EventSettings};
+use crate::metrics::BridgeCount;
+use crate::time::Now;
+use crate::uplink::{Admission, Applicant, ClientRef, Ending, Online, Refusal, Taken, Token};
+use std::sync::Arc;
+
+/// What the operator wants of clients. The same for every shard; by default everybody may do everything, and nothing is
+/// told.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    /// Who may come in.
+    pub auth: Arc<AuthRules>,
+    /// Who may publish and subscribe where.
+    pub acl: Arc<Acl>,
+    /// Where events go; `None` = nowhere.
+    pub events: Option<EventSettings>,
+}
+
+impl Bridge {
+    /// May it come in, and as whom? `applicant` is the machine's own number: the answer, if it has to wait, names it.
+    pub fn admit(&mut self, now: Now, applicant: Token, who: &Applicant<'_>) -> Admission {
+        self.admissions.admit(now, applicant, who)
+    }
+
+    /// What a credential store is to be asked next. To be carried there; [`Bridge::answer`] brings back what it says.
+    pub fn take_question(&mut self) -> Option<Question> {
+        self.admissions.take_question()
+    }
+
+    /// A credential store's word. [`Bridge::take_notice`] follows.
+    pub fn answer(&mut self, now: Now, answer: Answer) {
+        self.admissions.answer(now, answer);
+    }
+
+    /// These rules hold from now on. Clients that are in stay in, with the subscriptions that they have; who waits for a
+    /// store is told to come again.
+    pub fn replace_rules(&mut self, auth: Arc<AuthRules>, acl: Arc<Acl>) {
+        self.admissions.replace(auth);
+        self.access.replace(acl);
+    }
+
+    pub(super) fn decided(&mut self) -> Option<Notice> {
+        let decided = self.admissions.take_decided()?;
+        Some(Notice::Decided { gateway: decided.gateway, applicant: decided.applicant, verdict: decided.verdict })
+    }
+
+    pub(super) fn online(&mut self, now: Now, client: ClientRef, online: Online) -> Taken {
+        let Some(who) = self.clients.get_mut(client.0) else { return Taken::Denied(Refusal::NoSuchClient) };
+        who.move_to(online.address.ip());
+        self.tell(now, client, &Event::Connected(online));
+        Taken::Done
+    }
+
+    pub(super) fn offline(&mut self, now: Now, client: ClientRef, why: Ending) -> Taken {
+        self.tell(now, client, &Event::Disconnected(why));
+        Taken::Done
+    }
+
+    /// Publishes an event, if there are any, over the client's own link. A client never waits for what is told about it:
+    /// what finds no room is dropped.
+    pub(super) fn tell(&mut self, now: Now, client: ClientRef, what: &Event<'_>) {
+        let (Some(who), Some(events)) = (self.clients.get(client.0), &mut self.events) else { return };
+        let about = EventClient { gateway: who.gateway, id: &who.id, username: &who.identity.username };
+        let line = self.lines.get_mut(usize::from(who.link));
+        let taken =
+            line.zip(events.write(now, &about, what)).map(|(line, message)| line.link.publish(now, None, "", &message));
+        if !matches!(taken, Some(Taken::Done | Taken::Owed)) {
+            self.counts.up(BridgeCount::EventsDropped);
+        }
+    }
+}
+
+impl Client {
+    /// Do the access rules let it do that? `topic` is without mountpoint and without `$share` part.
+    #[inline]
+    pub(super) fn may(
+        &mut self,
+        access: &mut AccessControl,
+        now: Now,
+        action: Action,
+        topic: &str,
+    ) -> Result<(), Refusal> {
+        if access.is_open() || self.identity.superuser {
+            return Ok(());
+        }
+        let who = Subject { client_id: &self.id, username: &self.identity.username, address: self.address };
+        match access.check(now, &who, &mut self.decisions, action, topic) {
+            Verdict::Allow => Ok(()),
+            Verdict::Deny => Err(Refusal::NotAuthorised { disconnect: access.disconnects() }),
+        }
+    }
+}
