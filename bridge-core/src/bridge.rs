@@ -220,14 +220,18 @@ impl Bridge {
     /// was done with a link.
     pub fn settle(&mut self, now: Now) {
         for number in 0..self.lines.len() {
-            while let Some(event) = self.lines.get_mut(number).and_then(|line| line.link.take_event()) {
-                self.on_event(now, number, event);
-            }
+            self.settle_line(now, number);
         }
         let reachable = !self.lines.is_empty() && self.lines.iter().all(Line::is_ready);
         if reachable != self.reachable {
             self.reachable = reachable;
             self.notices.push_back(Notice::Broker { reachable });
+        }
+    }
+
+    fn settle_line(&mut self, now: Now, number: usize) {
+        while let Some(event) = self.lines.get_mut(number).and_then(|line| line.link.take_event()) {
+            self.on_event(now, number, event);
         }
     }
 

@@ -154,6 +154,8 @@ pub(crate) struct Upstream {
     causes: HashMap<u32, Cause, FixedState>,
     retired: VecDeque<u32>,
     last_id: u32,
+    /// The identifier of the SUBSCRIBE that was granted last.
+    granted_last: u32,
     scratch: Vec<Key>,
     /// What the next process must know of the filters, as far as it has changed; `None` = there is nobody to tell.
     changes: Option<IndexMap<Box<str>, Change, FixedState>>,
@@ -167,6 +169,7 @@ impl Upstream {
             causes: HashMap::default(),
             retired: VecDeque::new(),
             last_id: 0,
+            granted_last: 0,
             scratch: Vec::new(),
             changes: None,
         }
@@ -318,6 +321,9 @@ impl Upstream {
             return None;
         }
         entry.unanswered = false;
+        if granted.is_ok() {
+            self.granted_last = id;
+        }
         entry.granted = granted.ok().or(entry.granted);
         let held = entry.granted.is_some();
         for place in &cause.served {
@@ -341,6 +347,9 @@ impl Upstream {
     }
 
     /// Whom a message concerns. `ids`: the subscription identifiers that came with it.
+    ///
+    /// A broker that names none sends what it kept after the answer to the SUBSCRIBE that it is for, and most send it
+    /// before they read the next one: so it is for those who asked by the SUBSCRIBE that was answered last.
     pub(crate) fn recipients(
         &mut self,
         topic: &str,
@@ -361,6 +370,11 @@ impl Upstream {
         }
         let mut keys = std::mem::take(&mut self.scratch);
         self.trie.matches(topic, |key| keys.push(key));
+        let newest = self.causes.get(&self.granted_last).filter(|cause| retained && keys.contains(&cause.filter));
+        if let Some((cause, entry)) = newest.and_then(|cause| Some((cause, self.filters.get(cause.filter)?))) {
+            entry.kept(cause, self.granted_last, &mut to);
+            keys.clear();
+        }
         for key in keys.drain(..) {
             let Some(entry) = self.filters.get_mut(key) else { continue };
             match self.causes.get(&entry.id) {

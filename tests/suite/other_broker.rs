@@ -43,25 +43,6 @@ fn mqtt_3_1_1_carries_messages_both_ways() {
 }
 
 #[test]
-fn a_retained_message_is_delivered_to_the_new_subscriber_alone() {
-    let Some(broker) = Mosquitto::start("") else { return };
-    let tidegate = Setup::new().broker(broker.port).set("NODE__WORKERS", "1").start().ready();
-    let mut ops = MqttClient::connect("ops", broker.port);
-    ops.publish("state/door", "open", true);
-    let mut devices = ["first", "second"].map(|name| Device::connect(tidegate.mqttsn(), name));
-    for device in &mut devices {
-        device.subscribe("state/door", Qos::AtLeastOnce);
-        let heard = device.message();
-        assert_eq!((heard.payload.as_str(), heard.retain), ("open", true));
-    }
-    ops.publish("state/door", "shut", true);
-    for device in &mut devices {
-        let heard = device.message();
-        assert_eq!((heard.payload.as_str(), heard.retain), ("shut", false), "nothing comes in between");
-    }
-}
-
-#[test]
 fn subscriptions_are_restored_when_the_broker_restarts() {
     let Some(mut broker) = Mosquitto::start("") else { return };
     let tidegate = Setup::new().broker(broker.port).start().ready();

@@ -1,19 +1,193 @@
 //! The rules of a link that carries many devices, each against every broker that this machine has.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, TcpStream};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use codec_mqtt::{Connect, Level, Packet, Version};
 use codec_mqttsn::Qos;
 
 use crate::mosquitto::{Door, Mosquitto};
 use crate::mqtt::MqttClient;
-use crate::process::{Dir, PATIENCE, Setup};
-use crate::sn::Device;
+use crate::process::{Dir, PATIENCE, Setup, Tidegate, pause};
+use crate::sn::{Delivered, Device};
+
+/// A gateway with one link, and its broker.
+struct Scene {
+    broker: &'static str,
+    tidegate: Tidegate,
+    port: u16,
+    _mosquitto: Option<Mosquitto>,
+}
+
+/// Plays `rule` with each broker.
+fn with_each_broker(rule: impl Fn(&mut Scene)) {
+    let setup = || Setup::new().set("NODE__WORKERS", "1").set("NODE__NAME", "n");
+    let tidegate = setup().start().ready();
+    let port = tidegate.broker_port();
+    rule(&mut Scene { broker: "embedded", tidegate, port, _mosquitto: None });
+    for (broker, protocol) in [("mosquitto, MQTT 5", "5"), ("mosquitto, MQTT 3.1.1", "3.1.1")] {
+        let Some(mosquitto) = Mosquitto::start("") else { return };
+        let port = mosquitto.port;
+        let tidegate = setup().broker(port).set("BROKER__PROTOCOL", protocol).start().ready();
+        rule(&mut Scene { broker, tidegate, port, _mosquitto: Some(mosquitto) });
+    }
+}
+
+impl Scene {
+    /// A device that is subscribed to these filters.
+    fn device(&self, name: &str, filters: &[&str]) -> Device {
+        let mut device = Device::connect(self.tidegate.mqttsn(), name);
+        for filter in filters {
+            device.subscribe(filter, Qos::AtLeastOnce);
+        }
+        device
+    }
+
+    fn client(&self) -> MqttClient {
+        MqttClient::connect("ops", self.port)
+    }
+}
+
+/// What comes before the end, which must have been published to the same topic: a device's messages keep their order by
+/// topic.
+fn all(device: &mut Device) -> Vec<Delivered> {
+    let mut heard = Vec::new();
+    loop {
+        let message = device.message();
+        if message.payload == END {
+            return heard;
+        }
+        heard.push(message);
+    }
+}
+
+fn payloads(device: &mut Device) -> Vec<String> {
+    all(device).into_iter().map(|message| message.payload).collect()
+}
+
+const END: &str = "end";
+
+#[test]
+fn a_retained_message_goes_to_its_new_subscriber_alone() {
+    with_each_broker(|scene| {
+        let mut ops = scene.client();
+        ops.publish("state/door", "shut", true);
+        let mut first = scene.device("first", &["state/door"]);
+        let mut second = scene.device("second", &["state/door"]);
+        let mut wild = scene.device("wild", &["state/+"]);
+        ops.publish("state/door", "open", true);
+        ops.publish("state/door", END, false);
+        for device in [&mut first, &mut second, &mut wild] {
+            let heard: Vec<_> = all(device).into_iter().map(|message| (message.payload, message.retain)).collect();
+            assert_eq!(heard, [("shut".to_owned(), true), ("open".to_owned(), false)], "{}", scene.broker);
+        }
+    });
+}
+
+#[test]
+fn each_device_gets_a_message_once_for_each_of_its_subscriptions() {
+    with_each_broker(|scene| {
+        let mut devices = [
+            (scene.device("wild", &["a/#"]), 1),
+            (scene.device("plain", &["a/b"]), 1),
+            (scene.device("threefold", &["a/#", "a/b", "+/b"]), 3),
+        ];
+        let mut ops = scene.client();
+        for number in 0..3 {
+            ops.publish("a/b", &number.to_string(), false);
+        }
+        ops.publish("a/b", END, false);
+        for (device, copies) in &mut devices {
+            let heard = payloads(device);
+            for number in ["0", "1", "2"] {
+                let got = heard.iter().filter(|payload| *payload == number).count();
+                assert_eq!(got, *copies, "{}: {heard:?}", scene.broker);
+            }
+        }
+    });
+}
+
+#[test]
+fn members_of_a_share_group_on_one_link_take_turns() {
+    with_each_broker(|scene| {
+        let mut members = ["one", "two"].map(|name| scene.device(name, &["$share/g/job"]));
+        let mut ops = scene.client();
+        for payload in ["0", "1", "2", "3", "4", "5", END, END] {
+            ops.publish("job", payload, false);
+        }
+        let [one, two] = &mut members;
+        assert_eq!(payloads(one), ["0", "2", "4"], "{}", scene.broker);
+        assert_eq!(payloads(two), ["1", "3", "5"], "{}", scene.broker);
+    });
+}
+
+#[test]
+fn a_second_subscriber_raises_the_qos_of_a_filter_for_itself() {
+    with_each_broker(|scene| {
+        let mut modest = scene.device("modest", &[]);
+        modest.subscribe("q", Qos::AtMostOnce);
+        let mut careful = scene.device("careful", &["q"]);
+        let mut ops = scene.client();
+        ops.publish("q", "x", false);
+        ops.publish("q", END, false);
+        let [modest, careful] = [&mut modest, &mut careful].map(all);
+        assert_eq!(modest.iter().map(|message| message.qos).collect::<Vec<_>>(), [0], "{}", scene.broker);
+        assert_eq!(careful.iter().map(|message| message.qos).collect::<Vec<_>>(), [1], "{}", scene.broker);
+    });
+}
+
+#[test]
+fn who_stays_is_not_touched_when_another_leaves() {
+    with_each_broker(|scene| {
+        let mut stays = scene.device("stays", &["t"]);
+        let leaves = scene.device("leaves", &["t"]);
+        leaves.disconnect();
+        let mut ops = scene.client();
+        ops.publish("t", "x", false);
+        ops.publish("t", END, false);
+        assert_eq!(payloads(&mut stays), ["x"], "{}", scene.broker);
+    });
+}
+
+#[test]
+fn another_process_with_the_links_client_id_is_found_out() {
+    with_each_broker(|scene| {
+        let (port, rival) = (scene.port, Mutex::new(None));
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            // Comes back whenever it is thrown out.
+            let guest = scope.spawn(|| {
+                while !over.load(Ordering::SeqCst) {
+                    let (_, mut stream) = say_hello(port, "tidegate-n-0");
+                    *rival.lock().unwrap() = Some(stream.try_clone().expect("a second handle"));
+                    drop(stream.read_to_end(&mut Vec::new()));
+                }
+            });
+            let told = |code, body: &str| code == 503 && body.contains("another process uses this client id");
+            let body = scene.tidegate.readyz_until(told);
+            over.store(true, Ordering::SeqCst);
+            while !guest.is_finished() {
+                // It may be closed already, and the next on its way.
+                let last = rival.lock().unwrap().take();
+                drop(last.map(|stream| stream.shutdown(Shutdown::Both)));
+                pause();
+            }
+            assert!(body.contains("tidegate-n-0"), "{}: {body}", scene.broker);
+        });
+    });
+}
 
 /// True if the broker has a session of this client id. Asks in MQTT 3.1.1 without Clean Session, and so leaves one that is
 /// there as it is, and one that is not for as long as the broker likes.
 fn session_present(port: u16, client_id: &str) -> bool {
+    say_hello(port, client_id).0
+}
+
+/// Whether a session was there, and the connection.
+fn say_hello(port: u16, client_id: &str) -> (bool, TcpStream) {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("the broker accepts");
     stream.set_read_timeout(Some(PATIENCE)).expect("a time");
     let mut connect = Vec::new();
@@ -23,7 +197,7 @@ fn session_present(port: u16, client_id: &str) -> bool {
     let mut connack = [0; 4];
     stream.read_exact(&mut connack).expect("CONNACK");
     assert_eq!((connack[0], connack[3]), (0x20, 0), "accepted");
-    connack[2] == 1
+    (connack[2] == 1, stream)
 }
 
 /// The protocols that mosquitto speaks.

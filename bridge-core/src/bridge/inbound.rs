@@ -64,8 +64,11 @@ impl Bridge {
         let Some(line) = self.lines.get_mut(usize::from(from.0)) else { return (bytes.len(), None) };
         let received = line.link.receive(now, bytes);
         let Some(inbound) = received.message else { return (received.consumed, None) };
+        // What came before the message may say whom it concerns.
+        self.settle_line(now, usize::from(from.0));
         let mut recipients = std::mem::take(&mut self.recipients);
         let whole = inbound.publication;
+        let Some(line) = self.lines.get_mut(usize::from(from.0)) else { return (received.consumed, None) };
         line.upstream.recipients(whole.topic.as_str(), inbound.subscription_ids(), whole.retain, |who, qos| {
             recipients.push(Recipient {
                 gateway: who.gateway,

@@ -65,17 +65,20 @@ fn a_user_name_that_mqtt_cannot_carry_is_refused_only_where_it_matters() {
 
 #[test]
 fn many_devices_are_one_subscription_and_what_is_kept_goes_to_the_newcomer() {
-    let mut world = World::new(1, "", Options::new());
-    world.broadcast("a/b", "kept", Qos::AtLeastOnce, true);
-    for handle in 1..=3 {
-        let client = world.connect(handle, &format!("d{handle}")).unwrap();
-        world.subscribe(client, "a/#", Qos::AtLeastOnce);
-        let handed: Vec<u64> = std::mem::take(&mut world.handed).iter().map(|h| h.0).collect();
-        assert_eq!(handed, [handle]);
+    for refuse_v5 in [None, Some(RefuseV5::ReasonCode)] {
+        let mut world = World::new(1, "", Options { refuse_v5, ..Options::new() });
+        world.wait(1_000);
+        world.broadcast("a/b", "kept", Qos::AtLeastOnce, true);
+        for handle in 1..=3 {
+            let client = world.connect(handle, &format!("d{handle}")).unwrap();
+            world.subscribe(client, "a/#", Qos::AtLeastOnce);
+            let handed: Vec<u64> = std::mem::take(&mut world.handed).iter().map(|h| h.0).collect();
+            assert_eq!(handed, [handle], "MQTT 5 refused: {refuse_v5:?}");
+        }
+        assert_eq!(world.broker.filters("tidegate-n-0").count(), 1);
+        let live: Vec<u64> = world.broadcast("a/c", "x", Qos::AtMostOnce, false).iter().map(|h| h.0).collect();
+        assert_eq!(live, [1, 2, 3]);
     }
-    assert_eq!(world.broker.filters("tidegate-n-0").count(), 1);
-    let live: Vec<u64> = world.broadcast("a/c", "x", Qos::AtMostOnce, false).iter().map(|h| h.0).collect();
-    assert_eq!(live, [1, 2, 3]);
 }
 
 #[test]

@@ -55,11 +55,18 @@ fn each_copy_of_an_overlap_goes_to_its_own_filters_subscribers() {
 }
 
 #[test]
-fn without_identifiers_what_was_kept_goes_to_those_of_the_last_subscribe() {
+fn without_identifiers_what_was_kept_goes_to_those_of_the_subscribe_that_was_answered_last() {
     let mut up = Upstream::new(1);
     joined(&mut up, "a/b", 1, Qos::AtMostOnce);
-    joined(&mut up, "a/b", 2, Qos::AtMostOnce);
+    let new = Coming::New { retained: true };
+    let (_, Joined::Ask(second)) = up.join(filter("a/b"), device(2), QOS[0], new).unwrap() else { panic!("must ask") };
+    assert_eq!(recipients(&mut up, "a/b", &[], true), [1], "its own, while the second is on its way");
+    up.answered(second.id, Ok(QOS[0]), |_| ());
     assert_eq!(recipients(&mut up, "a/b", &[], true), [2]);
+    joined(&mut up, "a/+", 3, Qos::AtMostOnce);
+    assert_eq!(recipients(&mut up, "a/b", &[], true), [3], "not to those of a filter that matches, too");
+    joined(&mut up, "c", 4, Qos::AtMostOnce);
+    assert_eq!(recipients(&mut up, "a/b", &[], true), [2, 3], "late: to those who asked last for what it matches");
 }
 
 #[test]
