@@ -18,6 +18,7 @@ mod mqtt;
 mod other_broker;
 mod passwd;
 mod process;
+mod reload;
 mod shared_link;
 mod shutdown;
 mod sn;

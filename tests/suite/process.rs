@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 /// Long enough for a busy machine; a test that waits for nothing never waits so long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The configuration file in a test's directory.
+const CONFIGURATION: &str = "tidegate.toml";
+
 /// What a tidegate under test is made of: all ports are chosen by the kernel, and its directory is its own.
 #[derive(Debug)]
 pub(crate) struct Setup {
@@ -30,7 +33,7 @@ pub(crate) struct Tidegate {
     pub(crate) table: String,
     output: Lines,
     errors: Lines,
-    _dir: Dir,
+    dir: Dir,
 }
 
 impl Setup {
@@ -59,6 +62,13 @@ impl Setup {
         self
     }
 
+    /// With a configuration file of this text; see [`Tidegate::rewrite`].
+    pub(crate) fn file(mut self, text: &str) -> Self {
+        let path = self.dir.write(CONFIGURATION, text);
+        self.arguments.extend(["--config".to_owned(), path.display().to_string()]);
+        self
+    }
+
     fn spawn(&self) -> Child {
         command(&self.arguments, &self.environment).spawn().expect("the binary starts")
     }
@@ -74,7 +84,7 @@ impl Setup {
             panic!("it did not start ({status:?}): {}", errors.rest());
         }
         let table = output.seen.join("\n");
-        Tidegate { child, table, output, errors, _dir: self.dir }
+        Tidegate { child, table, output, errors, dir: self.dir }
     }
 
     /// Runs it to its end, which must come by itself.
@@ -223,6 +233,11 @@ impl Tidegate {
         let indented = |line: &str| line.starts_with("  ");
         let mut next = || self.output.find(indented).expect("a command").trim().to_owned();
         (next(), next())
+    }
+
+    /// Another text for the configuration file.
+    pub(crate) fn rewrite(&self, text: &str) {
+        self.dir.write(CONFIGURATION, text);
     }
 
     /// Sends a signal by its name.

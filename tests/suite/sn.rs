@@ -49,14 +49,28 @@ impl Device {
     /// A device in a clean session.
     pub(crate) fn connect(gateway: SocketAddr, client_id: &str) -> Self {
         let mut device = Self::new(gateway);
-        let connect = Connect { will: false, clean_session: true, protocol_id: 1, duration: 60, client_id };
-        device.send(&Message::Connect(connect));
-        let code = device.answer(|message| match message {
+        assert_eq!(device.try_connect(client_id, true), ReturnCode::Accepted);
+        device
+    }
+
+    /// CONNECT without a will, and what CONNACK says to it.
+    pub(crate) fn try_connect(&mut self, client_id: &str, clean_session: bool) -> ReturnCode {
+        self.send(&Message::Connect(Connect { will: false, clean_session, protocol_id: 1, duration: 60, client_id }));
+        self.answer(|message| match message {
             Message::Connack { code } => Some(*code),
             _ => None,
-        });
-        assert_eq!(code, ReturnCode::Accepted);
-        device
+        })
+    }
+
+    /// PINGREQ; what came before PINGRESP is there to be taken then.
+    pub(crate) fn ping(&mut self, client_id: Option<&str>) {
+        self.send(&Message::Pingreq { client_id });
+        self.answer(|message| matches!(message, Message::Pingresp).then_some(()));
+    }
+
+    /// Waits for the gateway's DISCONNECT.
+    pub(crate) fn await_disconnect(&mut self) {
+        self.answer(|message| matches!(message, Message::Disconnect { .. }).then_some(()));
     }
 
     /// The same with a will and this keep-alive, in seconds.
@@ -157,7 +171,7 @@ impl Device {
     /// Sends DISCONNECT and waits for the gateway's.
     pub(crate) fn disconnect(mut self) {
         self.send(&Message::Disconnect { duration: None });
-        self.answer(|message| matches!(message, Message::Disconnect { .. }).then_some(()));
+        self.await_disconnect();
     }
 
     /// Waits for an answer, while messages are taken and acknowledged.
