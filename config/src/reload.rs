@@ -12,9 +12,10 @@ impl Config {
         let mut next = self.clone();
         next.log.level.clone_from(&newer.log.level);
         let (mqttsn, newer_mqttsn) = (&mut next.gateways.mqttsn, &newer.gateways.mqttsn);
-        let mountpoint = std::mem::take(&mut mqttsn.machine.mountpoint);
-        mqttsn.machine = newer_mqttsn.machine.clone();
-        mqttsn.machine.mountpoint = mountpoint;
+        let running = std::mem::replace(&mut mqttsn.machine, newer_mqttsn.machine.clone());
+        mqttsn.machine.mountpoint = running.mountpoint;
+        mqttsn.machine.broadcast = running.broadcast;
+        mqttsn.machine.advertise_interval = running.advertise_interval;
         for (name, listener) in &mut mqttsn.listeners.udp {
             if let Some(newer) = newer_mqttsn.listeners.udp.get(name) {
                 listener.max_connections = newer.max_connections;
@@ -37,6 +38,7 @@ mod tests {
         newer.log.level = "debug".into();
         newer.gateways.mqttsn.machine.predefined = [(5, "five".to_owned())].into();
         newer.gateways.mqttsn.machine.mountpoint = "site/".into();
+        newer.gateways.mqttsn.machine.broadcast = true;
         newer.node.workers = 7;
         newer.broker.link.username = "ops".into();
         if let Some(listener) = newer.gateways.mqttsn.listeners.udp.get_mut("default") {
@@ -48,6 +50,7 @@ mod tests {
         let expected = [
             "node.workers",
             "broker.username",
+            "gateways.mqttsn.broadcast",
             "gateways.mqttsn.mountpoint",
             "gateways.mqttsn.listeners.udp.default.mountpoint",
         ];

@@ -1,9 +1,9 @@
 //! One table while it is read or written.
 
+mod numbers;
 mod tables;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
@@ -177,47 +177,6 @@ impl<'a> Section<'a> {
                 let values = items.iter().enumerate();
                 *into =
                     values.filter_map(|(at, item)| reading.read_leaf(item, path.element(at), T::EXPECTED)).collect();
-            }
-        }
-    }
-
-    /// A table from numbers to values, like `{ 1 = "a", 2 = "b" }`. One that is given replaces all of the default's.
-    pub fn numbered<T: Leaf>(
-        &mut self,
-        key: &'static str,
-        into: &mut BTreeMap<u16, T>,
-        range: &RangeInclusive<u16>,
-        check: impl Fn(&T) -> Result<(), String>,
-    ) {
-        match &mut self.mode {
-            Mode::Write(block) => {
-                let items: Vec<_> =
-                    into.iter().map(|(number, value)| format!("{number} = {}", value.to_toml())).collect();
-                block.leaf(key, if items.is_empty() { "{}".into() } else { format!("{{ {} }}", items.join(", ")) });
-            }
-            Mode::Read(reading) => {
-                let path = self.path.child(key);
-                let Some(entry) = reading.ask(key) else { return };
-                let Value::Table(table) = &entry.item.value else {
-                    return reading.unexpected(&entry.item, path, "a table, like { 1 = \"…\" }");
-                };
-                into.clear();
-                for (name, entry) in &table.0 {
-                    let path = path.child(name);
-                    let number =
-                        name.parse().ok().filter(|number: &u16| range.contains(number) && number.to_string() == *name);
-                    let Some(number) = number else {
-                        let message = format!("expected a number from {} to {} as key", range.start(), range.end());
-                        reading.problem(&entry.name_at, path, message);
-                        continue;
-                    };
-                    let Some(value) = reading.read_leaf::<T>(&entry.item, path.clone(), T::EXPECTED) else { continue };
-                    if let Err(why) = check(&value) {
-                        reading.problem(&entry.item.place, path, format!("{} {why}", entry.item.described()));
-                    } else {
-                        into.insert(number, value);
-                    }
-                }
             }
         }
     }

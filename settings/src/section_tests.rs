@@ -15,6 +15,7 @@ struct Home {
     dark: bool,
     tags: Vec<String>,
     topics: BTreeMap<u16, String>,
+    shelves: BTreeMap<String, BTreeMap<u16, String>>,
     key: Secret,
     store: Store,
     lamps: BTreeMap<String, Store>,
@@ -63,6 +64,13 @@ impl Settings for Home {
             "topics",
             &mut self.topics,
             &(1..=8),
+            |t| if t.contains('#') { Err("has a #".into()) } else { Ok(()) },
+        );
+        s.named_numbers(
+            "shelves",
+            &mut self.shelves,
+            &(1..=8),
+            |name| if name.contains('/') { Err("has a /".into()) } else { Ok(()) },
             |t| if t.contains('#') { Err("has a #".into()) } else { Ok(()) },
         );
         s.secret("key", &mut self.key);
@@ -130,6 +138,8 @@ fn every_kind_of_value_is_read() {
         dark = true
         tags = ["a", "b"]
         topics = { 1 = "x", 8 = "y" }
+        shelves.hall = { 2 = "z" }
+        shelves."a.b".3 = "w"
         key_file = "key.txt"
         lamps.hall = {}
         [store]
@@ -157,6 +167,9 @@ fn every_kind_of_value_is_read() {
         dark: true,
         tags: vec!["a".into(), "b".into()],
         topics: [(1, "x".into()), (8, "y".into())].into(),
+        shelves: [("hall", [(2, "z".to_owned())].into()), ("a.b", [(3, "w".to_owned())].into())]
+            .map(|(name, shelf)| (name.to_owned(), shelf))
+            .into(),
         key: Secret::from("s3cret".to_owned()),
         store: store(1 << 20),
         lamps: [("hall".into(), store(7 * 1024)), ("the attic".into(), store(3))].into(),
@@ -200,6 +213,11 @@ fn each_problem_is_told_with_its_place_and_key() {
         ("topics.01 = \"a\"",      "h.toml:1:8: topics.01: expected a number from 1 to 8 as key"),
         ("topics.1 = \"#\"",       "h.toml:1:12: topics.1: \"#\" has a #"),
         ("topics.1 = 2",           "h.toml:1:12: topics.1: expected a text in quotes, found the number 2"),
+        ("shelves = 1",            "h.toml:1:11: shelves: expected a table of named tables, found the number 1"),
+        ("shelves.a = 1",          "h.toml:1:13: shelves.a: expected a table, like { 1 = \"…\" }, found the number 1"),
+        ("shelves.\"a/\".1 = \"x\"", "h.toml:1:9: shelves.\"a/\": \"a/\" has a /"),
+        ("[shelves.a]\n9 = \"x\"", "h.toml:2:1: shelves.a.9: expected a number from 1 to 8 as key"),
+        ("[shelves.a]\n1 = \"#\"", "h.toml:2:5: shelves.a.1: \"#\" has a #"),
         ("store = 5",              "h.toml:1:9: store: expected a table, found the number 5"),
         ("[lamps]\nhall = 5",      "h.toml:2:8: lamps.hall: expected a table, found the number 5 (is a name missing? `[lamps.default]`)"),
         ("[lamps.hall]\nsiz = 5",  "h.toml:2:1: lamps.hall.siz: unknown key (did you mean `size`?)"),
@@ -308,7 +326,7 @@ fn a_problem_between_keys_is_told_once_and_only_if_the_keys_are_sound() {
 
 #[test]
 fn what_is_written_reads_back_as_the_same_but_for_the_secret() {
-    let text = "name = \"q\\\"\"\nkey = \"s\"\ntags = [\"a\"]\ntopics = { 2 = \"t\" }\nlamps.\"a.b\".size = 1\nmood = 3\nrules = [{ kind = \"locked\", code = \"s\", who = { name = \"x\" } }, { kind = \"open\", who.all = false }]\n[[doors]]\nsize = 5";
+    let text = "name = \"q\\\"\"\nkey = \"s\"\ntags = [\"a\"]\ntopics = { 2 = \"t\" }\nshelves.\"a b\".1 = \"u\"\nlamps.\"a.b\".size = 1\nmood = 3\nrules = [{ kind = \"locked\", code = \"s\", who = { name = \"x\" } }, { kind = \"open\", who.all = false }]\n[[doors]]\nsize = 5";
     let (home, _) = read(text, &[]);
     let written = to_toml(&mut home.clone());
     assert!(written.contains("key = \"***\"\n") && !written.contains("\"s\""), "{written}");
@@ -328,6 +346,7 @@ fn the_visit_lists_every_key() {
         "dark",
         "tags",
         "topics",
+        "shelves",
         "key",
         "key_file",
         "rules",

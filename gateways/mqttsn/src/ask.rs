@@ -19,7 +19,9 @@ impl Mqttsn {
             Ask::List { after, rows, scan, wanted } => self.list(after, rows, scan, wanted),
             Ask::Show { id } => self.about(id, |base, session| Answer::Client(Box::new(row(base, session)))),
             Ask::Subscriptions { id } => self.about(id, |base, session| {
-                let listed = session.subscriptions.iter(&session.registry, &base.rules.predefined);
+                let listed = session
+                    .subscriptions
+                    .iter(&session.registry, base.rules.predefined.known(session.predefined.as_deref()));
                 Answer::Subscriptions(
                     listed.map(|(filter, qos)| SubscriptionRow { filter: filter.into(), qos }).collect(),
                 )

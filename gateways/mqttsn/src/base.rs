@@ -14,6 +14,7 @@ use bridge_core::time::Now;
 use bridge_core::uplink::Token;
 use bridge_core::wheel::{TimerId, Wheel};
 use codec_mqttsn as sn;
+use settings::Secret;
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -39,7 +40,7 @@ pub(crate) struct Rules {
     pub(crate) auth_refused: sn::ReturnCode,
     /// The credential of all clients: the protocol has none of their own.
     pub(crate) username: Box<str>,
-    pub(crate) password: Box<[u8]>,
+    pub(crate) password: Secret,
     pub(crate) hold: HoldLimits,
 }
 
@@ -64,8 +65,8 @@ pub(crate) enum Due {
 }
 
 impl Base {
-    pub(crate) fn new(gateway: GatewayId, config: &MqttsnConfig) -> Self {
-        Self { gateway, rules: Rules::new(config), wheel: Wheel::new(0), counts: Counts::default() }
+    pub(crate) fn new(gateway: GatewayId, config: &MqttsnConfig, seed: u64) -> Self {
+        Self { gateway, rules: Rules::new(config, seed), wheel: Wheel::new(0), counts: Counts::default() }
     }
 
     /// Sends a message to a device and counts it. False when no datagram can hold it.
@@ -121,19 +122,20 @@ const fn gauge(state: &State) -> Count {
 }
 
 impl Rules {
-    pub(crate) fn new(config: &MqttsnConfig) -> Self {
+    /// `seed` keeps whoever chooses client ids from choosing their hashes.
+    pub(crate) fn new(config: &MqttsnConfig, seed: u64) -> Self {
         Self {
             gateway_id: sn::GatewayId(config.gateway_id),
             qos_minus_one: config.qos_minus_one,
-            predefined: Predefined::new(&config.predefined),
+            predefined: Predefined::new(&config.predefined, &config.predefined_for, seed),
             max_topics: config.max_topics,
             retry_ms: config.retry_interval.as_millis(),
             max_retries: config.max_retries,
             session_expiry_ms: config.session_expiry.as_millis(),
             idle_timeout_ms: config.idle_timeout.as_millis(),
-            auth_refused: sn::ReturnCode::NotSupported,
-            username: Box::default(),
-            password: Box::default(),
+            auth_refused: sn::ReturnCode::from(config.auth_refused_code),
+            username: config.username.as_str().into(),
+            password: config.password.clone(),
             hold: HoldLimits {
                 messages: usize::try_from(config.sleep_queue).unwrap_or(usize::MAX),
                 bytes: usize::try_from(config.sleep_queue_bytes.bytes()).unwrap_or(usize::MAX),

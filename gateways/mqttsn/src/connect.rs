@@ -84,7 +84,7 @@ impl Mqttsn {
             listener: sender.at.peer.listener,
             id: client_id,
             username: &self.base.rules.username,
-            password: Password(&self.base.rules.password),
+            password: Password(self.base.rules.password.expose().as_bytes()),
             address: Some(sender.at.peer.addr),
             proven: sender.proven,
         };
@@ -217,6 +217,7 @@ impl Mqttsn {
             state: State::Active { heard_ms: cx.now.mono_ms },
             life: None,
             will: None,
+            predefined: self.base.rules.predefined.own(id),
             registry: Registry::default(),
             subscriptions: Subscriptions::default(),
             receipts: Receipts::default(),

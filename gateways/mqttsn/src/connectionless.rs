@@ -2,6 +2,7 @@
 
 use crate::base::Base;
 use crate::counts::Count;
+use crate::predefined::Known;
 use crate::publish_up::{Unfit, short_name};
 use bridge_core::Qos;
 use bridge_core::machine::Cx;
@@ -59,10 +60,10 @@ impl Connectionless {
         Token(FIRST_TOKEN.saturating_sub(u64::from(self.listener.0)))
     }
 
-    /// One publication. What comes before it is known whether it may come in is dropped, and counted: nobody waits for
+    /// One publication, of somebody who knows these predefined topics. What comes before it is known whether it may come in is dropped, and counted: nobody waits for
     /// an answer.
-    pub(crate) fn publish(&mut self, base: &Base, cx: &mut Cx<'_>, publish: &sn::Publish<'_>) {
-        let topic = match topic(base, &publish.topic) {
+    pub(crate) fn publish(&mut self, base: &Base, cx: &mut Cx<'_>, known: Known<'_>, publish: &sn::Publish<'_>) {
+        let topic = match topic(known, &publish.topic) {
             Ok(topic) => topic,
             Err(unfit) => return base.counts.up(unfit.why),
         };
@@ -88,7 +89,7 @@ impl Connectionless {
             listener: self.listener,
             id: ClientId::try_from(CLIENT_ID).ok()?,
             username: &base.rules.username,
-            password: Password(&base.rules.password),
+            password: Password(base.rules.password.expose().as_bytes()),
             address: None,
             proven: Proven::default(),
         };
@@ -139,11 +140,11 @@ const fn again(now: Now) -> Deadline {
     now.after_ms(ASK_AGAIN_MS)
 }
 
-fn topic<'a>(base: &'a Base, topic: &'a Topic<'a>) -> Result<TopicName<'a>, Unfit> {
+fn topic<'a>(known: Known<'a>, topic: &'a Topic<'a>) -> Result<TopicName<'a>, Unfit> {
     match topic {
         Topic::Inline(name) => TopicName::try_from(*name).map_err(|_fault| Unfit::BAD),
         Topic::Short(octets) => short_name(octets),
-        Topic::Predefined(id) => base.rules.predefined.name(*id).ok_or(Unfit::UNKNOWN),
+        Topic::Predefined(id) => known.name(*id).ok_or(Unfit::UNKNOWN),
         Topic::Normal(_) | Topic::Reserved(_) => Err(Unfit::BAD),
     }
 }

@@ -27,6 +27,7 @@ count! {
         UpWillMsgUpd = PACKETS { protocol: "mqttsn", direction: "uplink", type: "willmsgupd" };
         /// A type that only gateways send.
         UpGateways = PACKETS { protocol: "mqttsn", direction: "uplink", type: "gateways" };
+        DownAdvertise = PACKETS { protocol: "mqttsn", direction: "downlink", type: "advertise" };
         DownGwInfo = PACKETS { protocol: "mqttsn", direction: "downlink", type: "gwinfo" };
         DownConnack = PACKETS { protocol: "mqttsn", direction: "downlink", type: "connack" };
         DownWillTopicReq = PACKETS { protocol: "mqttsn", direction: "downlink", type: "willtopicreq" };
@@ -148,6 +149,7 @@ pub(crate) const fn uplink(message: &Message<'_>) -> Count {
 /// The series of a message that goes; `None` for what only devices send, or a later version.
 pub(crate) const fn downlink(message: &Message<'_>) -> Option<Count> {
     match message {
+        Message::Advertise { .. } => Some(Count::DownAdvertise),
         Message::GwInfo { .. } => Some(Count::DownGwInfo),
         Message::Connack { .. } => Some(Count::DownConnack),
         Message::WillTopicReq => Some(Count::DownWillTopicReq),
@@ -173,8 +175,7 @@ pub(crate) const fn downlink(message: &Message<'_>) -> Option<Count> {
         | Message::Unsubscribe(_)
         | Message::Pingreq { .. }
         | Message::WillTopicUpd(_)
-        | Message::WillMsgUpd { .. }
-        | Message::Advertise { .. } => None,
+        | Message::WillMsgUpd { .. } => None,
     }
 }
 

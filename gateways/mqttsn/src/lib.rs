@@ -7,6 +7,7 @@
 
 mod address;
 mod admission;
+mod advertise;
 mod ask;
 mod attachment;
 mod base;
@@ -31,5 +32,6 @@ mod subscribe;
 mod timers;
 mod will;
 
+pub use advertise::Broadcast;
 pub use config::MqttsnConfig;
 pub use machine::Mqttsn;

@@ -2,6 +2,7 @@
 
 use crate::address::At;
 use crate::admission::{Sender, Waitings};
+use crate::advertise::{Advertiser, Broadcast};
 use crate::base::{Alarm, Base, Rules};
 use crate::config::MqttsnConfig;
 use crate::connectionless::Connectionless;
@@ -30,10 +31,12 @@ pub struct Mqttsn {
     pub(crate) sessions: Sessions,
     pub(crate) waiting: Waitings,
     config: Live<MqttsnConfig>,
+    seed: u64,
     pub(crate) draining: bool,
     /// Alarms that fire now; empty in between, kept for its memory.
     pub(crate) due: Vec<Alarm>,
     connectionless: Vec<Connectionless>,
+    pub(crate) advertiser: Option<Advertiser>,
     /// The latest time that was handed in.
     latest_ms: u64,
 }
@@ -50,8 +53,10 @@ impl Mqttsn {
     ) -> Self {
         let config = config.into();
         Self {
-            base: Base::new(gateway, &config.get()),
+            base: Base::new(gateway, &config.get(), seed),
             config,
+            seed,
+            advertiser: None,
             sessions: Sessions::new(seed),
             waiting: Waitings::new(seed),
             draining: false,
@@ -59,6 +64,14 @@ impl Mqttsn {
             connectionless: listeners.into_iter().map(Connectionless::new).collect(),
             latest_ms: 0,
         }
+    }
+
+    /// The same on the one shard that speaks for the node: it makes itself known on these networks, if the configuration
+    /// wants that.
+    #[must_use]
+    pub fn advertising(mut self, networks: &[Broadcast]) -> Self {
+        self.advertiser = Advertiser::new(&self.config.get(), networks);
+        self
     }
 
     /// What this machine counts.
@@ -119,7 +132,7 @@ impl Mqttsn {
         let sender = Sender { at: At::of(peer, frame.via), proven };
         match &message {
             Message::Publish(publish) if publish.qos == sn::Qos::MinusOne => {
-                self.on_connectionless(cx, peer.listener, publish);
+                self.on_connectionless(cx, sender.at, publish);
             }
             Message::Connect(connect) => return self.on_connect(cx, sender, connect),
             Message::SearchGw { .. } => {
@@ -259,13 +272,17 @@ impl Mqttsn {
     }
 
     /// PUBLISH at QoS −1.
-    fn on_connectionless(&mut self, cx: &mut Cx<'_>, listener: ListenerId, publish: &sn::Publish<'_>) {
+    fn on_connectionless(&mut self, cx: &mut Cx<'_>, at: At<'_>, publish: &sn::Publish<'_>) {
         if !self.base.rules.qos_minus_one {
             self.base.counts.up(Count::MinusOneOff);
             return;
         }
-        if let Some(client) = self.connectionless.iter_mut().find(|client| client.is_of(listener)) {
-            client.publish(&self.base, cx, publish);
+        // Who has a session, with topics of its own, means those.
+        let session = if self.base.rules.predefined.has_own() { self.sessions.at(at) } else { None };
+        let own = session.and_then(|key| self.sessions.get(key)).and_then(|session| session.predefined.as_deref());
+        let known = self.base.rules.predefined.known(own);
+        if let Some(client) = self.connectionless.iter_mut().find(|client| client.is_of(at.peer.listener)) {
+            client.publish(&self.base, cx, known, publish);
         }
     }
 
@@ -294,7 +311,13 @@ impl Mqttsn {
 
     /// The configuration has changed: what holds for all sessions holds anew.
     fn reconfigure(&mut self, cx: &mut Cx<'_>) {
-        self.base.rules = Rules::new(&self.config.get());
+        let before = std::mem::replace(&mut self.base.rules, Rules::new(&self.config.get(), self.seed));
+        let keys: Vec<Key> = self.keys().collect();
+        for key in keys {
+            if let Some(session) = self.sessions.get_mut(key) {
+                session.know(&self.base, &before.predefined);
+            }
+        }
         self.connectionless.iter_mut().for_each(|client| client.forget(cx));
     }
 
@@ -320,7 +343,10 @@ impl Machine for Mqttsn {
             Input::Datagram { peer, proven, bytes } => return self.on_datagram(cx, peer, proven, bytes),
             Input::Down { client, down } => self.on_down(cx, client, down),
             Input::Timer => self.on_timer(cx),
-            Input::Drain { .. } => self.draining = true,
+            Input::Drain { .. } => {
+                self.draining = true;
+                self.advertiser = None;
+            }
             // Devices try again by themselves; what may be asked just now the bridge knows.
             Input::Room | Input::Broker { .. } => {}
             Input::Decided { applicant, verdict } => self.on_verdict(cx, applicant, verdict),
@@ -332,7 +358,8 @@ impl Machine for Mqttsn {
     }
 
     fn next_deadline(&self) -> Option<Deadline> {
-        self.base.wheel.next_deadline().map(Deadline)
+        let advertise = self.advertiser.as_ref().map(Advertiser::due_ms);
+        self.base.wheel.next_deadline().into_iter().chain(advertise).min().map(Deadline)
     }
 
     fn sessions(&self) -> usize {

@@ -52,7 +52,7 @@ impl Session {
         if let Some(id) = self.registry.find(topic) {
             return Some(Way::Normal(id));
         }
-        if let Some(id) = base.rules.predefined.find(topic.as_str()) {
+        if let Some(id) = base.rules.predefined.known(self.predefined.as_deref()).find(topic.as_str()) {
             return Some(Way::Predefined(id));
         }
         if let &[a, b] = topic.as_str().as_bytes() {

@@ -35,7 +35,8 @@ impl Session {
         let topic = match &publish.topic {
             // Predefined first, then dynamic, for both types: Paho's clients publish to either under either type.
             &Topic::Normal(id) | &Topic::Predefined(id) => {
-                base.rules.predefined.name(id).or_else(|| self.registry.name(id)).ok_or(Unfit::UNKNOWN)
+                let predefined = base.rules.predefined.known(self.predefined.as_deref());
+                predefined.name(id).or_else(|| self.registry.name(id)).ok_or(Unfit::UNKNOWN)
             }
             Topic::Short(octets) => short_name(octets),
             // A name inline stands at QoS −1 only.
@@ -97,7 +98,7 @@ impl Session {
         };
         let (topic_id, code) = match TopicName::try_from(register.topic_name) {
             Err(_) => refused(Count::BadTopic),
-            Ok(name) => match base.rules.predefined.find(name.as_str()) {
+            Ok(name) => match base.rules.predefined.known(self.predefined.as_deref()).find(name.as_str()) {
                 Some(id) => (id, ReturnCode::Accepted),
                 None => match self.registry.give(name, base.rules.max_topics) {
                     Some(id) => (id, ReturnCode::Accepted),

@@ -3,6 +3,7 @@
 use crate::address::Address;
 use crate::base::Base;
 use crate::down::Down;
+use crate::predefined::Table;
 use crate::receipts::Receipts;
 use crate::registry::{Registry, most_octets};
 use crate::subscribe::Subscriptions;
@@ -10,6 +11,7 @@ use crate::will::Dialogue;
 use bridge_core::publication::Stored;
 use bridge_core::uplink::{ClientRef, Ending, Identity};
 use bridge_core::wheel::TimerId;
+use std::sync::Arc;
 
 /// A client known by its id. What all states share stands here; what belongs to one state is in [`State`].
 #[derive(Debug)]
@@ -37,6 +39,8 @@ pub(crate) struct Session {
     pub(crate) life: Option<TimerId>,
     /// Published when it is lost.
     pub(crate) will: Option<Box<Stored>>,
+    /// Predefined topics of its own, beside everybody's.
+    pub(crate) predefined: Option<Arc<Table>>,
     pub(crate) registry: Registry,
     pub(crate) subscriptions: Subscriptions,
     pub(crate) receipts: Receipts,

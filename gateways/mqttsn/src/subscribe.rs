@@ -2,7 +2,7 @@
 
 use crate::base::Base;
 use crate::counts::Count;
-use crate::predefined::Predefined;
+use crate::predefined::Known;
 use crate::registry::{Registry, most_octets};
 use crate::session::Session;
 use crate::will::{qos_down, qos_up};
@@ -56,7 +56,7 @@ struct Refused {
 const NO_ID: TopicId = TopicId(0);
 
 impl Subscriptions {
-    fn position(&self, text: &str, registry: &Registry, predefined: &Predefined) -> Option<usize> {
+    fn position(&self, text: &str, registry: &Registry, predefined: Known<'_>) -> Option<usize> {
         self.list.iter().position(|s| s.filter.text(registry, predefined) == Some(text))
     }
 
@@ -81,18 +81,71 @@ impl Subscriptions {
         self.list.len()
     }
 
+    /// Keeps the text of filters whose predefined id means something else now: `changed` says what it meant.
+    pub(crate) fn spell_out<'a>(&mut self, changed: impl Fn(TopicId) -> Option<TopicName<'a>>) {
+        for entry in &mut self.list {
+            if let Place::Predefined(id) = entry.filter
+                && let Some(name) = changed(id)
+            {
+                entry.filter = Place::Here(name.as_str().into());
+            }
+        }
+    }
+
     /// Filters and QoS, in the order in which they came.
     pub(crate) fn iter<'a>(
         &'a self,
         registry: &'a Registry,
-        predefined: &'a Predefined,
+        predefined: Known<'a>,
     ) -> impl Iterator<Item = (&'a str, Qos)> {
-        self.list.iter().filter_map(|s| Some((s.filter.text(registry, predefined)?, s.qos)))
+        self.list.iter().filter_map(move |s| Some((s.filter.text(registry, predefined)?, s.qos)))
+    }
+
+    /// Asks the broker for a subscription, an old one again (`known`) or a new one; what the bridge takes is in the list.
+    #[expect(clippy::too_many_arguments, reason = "all that was found out about one subscription")]
+    fn join(
+        &mut self,
+        cx: &mut Cx<'_>,
+        client: ClientRef,
+        filter: TopicFilter<'_>,
+        qos: Qos,
+        known: Option<usize>,
+        place: Place,
+        pending: Option<Pending>,
+    ) -> Taken {
+        let Self { list, next } = self;
+        let entry = known.and_then(|place| list.get_mut(place));
+        let token = entry.as_ref().map_or(*next, |s| s.token);
+        let uplink = Uplink::Subscribe { token: Token(u64::from(token)), filter, qos, retained: true };
+        let taken = cx.bridge.up(cx.now, client, uplink);
+        if let Taken::Full | Taken::Denied(_) = taken {
+            return taken;
+        }
+        if let Some(entry) = entry {
+            // A SUBACK that is owed stays owed.
+            (entry.qos, entry.pending) = (qos, pending.or(entry.pending));
+        } else {
+            *next = next.wrapping_add(1);
+            if list.len() < 4 {
+                list.reserve_exact(1);
+            }
+            list.push(Subscription { token, filter: place, qos, pending });
+        }
+        taken
+    }
+
+    /// Ends the subscription at this place in the list.
+    fn part(&mut self, base: &Base, cx: &mut Cx<'_>, client: ClientRef, place: usize, filter: TopicFilter<'_>) {
+        let Subscription { token, .. } = self.list.remove(place);
+        let uplink = Uplink::Unsubscribe { token: Token(u64::from(token)), filter };
+        if let Taken::Full | Taken::Denied(_) = cx.bridge.up(cx.now, client, uplink) {
+            base.counts.up(Count::BrokerRefused);
+        }
     }
 }
 
 impl Place {
-    fn text<'a>(&'a self, registry: &'a Registry, predefined: &'a Predefined) -> Option<&'a str> {
+    fn text<'a>(&'a self, registry: &'a Registry, predefined: Known<'a>) -> Option<&'a str> {
         match self {
             Self::Registered(id) => registry.name(*id).map(TopicName::as_str),
             Self::Predefined(id) => predefined.name(*id).map(TopicName::as_str),
@@ -126,10 +179,11 @@ impl Session {
         let Some(client) = self.client else {
             return Err(refused(ReturnCode::Congestion, Count::OutOfPlace));
         };
-        let predefined = &base.rules.predefined;
+        let predefined = base.rules.predefined.known(self.predefined.as_deref());
         let filter = read_filter(&subscribe.filter, predefined)?;
         let known = self.subscriptions.position(filter.as_str(), &self.registry, predefined);
-        let (topic_id, place) = place(filter, &subscribe.filter, &mut self.registry, base)?;
+        let (topic_id, place) =
+            place(filter, &subscribe.filter, &mut self.registry, predefined, base.rules.max_topics)?;
         let pending = Pending { msg_id: subscribe.msg_id, topic_id };
         let entry = known.and_then(|place| self.subscriptions.list.get(place));
         if entry.and_then(|s| s.pending).is_some_and(|earlier| earlier.msg_id == subscribe.msg_id) {
@@ -140,44 +194,11 @@ impl Session {
         if entry.is_none() && !self.subscriptions.has_room(&place, base.rules.max_topics) {
             return Err(refused(ReturnCode::InvalidTopicId, Count::RegistryFull));
         }
-        match self.join(cx, client, filter, qos, known, place, Some(pending)) {
+        match self.subscriptions.join(cx, client, filter, qos, known, place, Some(pending)) {
             Taken::Done | Taken::Owed => Ok(()),
             Taken::Full => Err(refused(ReturnCode::Congestion, Count::Congested)),
             Taken::Denied(why) => Err(refused(code(why), Count::BrokerRefused)),
         }
-    }
-
-    /// Asks the broker for a subscription, an old one again (`known`) or a new one; what the bridge takes is in the list.
-    #[expect(clippy::too_many_arguments, reason = "all that was found out about one subscription")]
-    fn join(
-        &mut self,
-        cx: &mut Cx<'_>,
-        client: ClientRef,
-        filter: TopicFilter<'_>,
-        qos: Qos,
-        known: Option<usize>,
-        place: Place,
-        pending: Option<Pending>,
-    ) -> Taken {
-        let Subscriptions { list, next } = &mut self.subscriptions;
-        let entry = known.and_then(|place| list.get_mut(place));
-        let token = entry.as_ref().map_or(*next, |s| s.token);
-        let uplink = Uplink::Subscribe { token: Token(u64::from(token)), filter, qos, retained: true };
-        let taken = cx.bridge.up(cx.now, client, uplink);
-        if let Taken::Full | Taken::Denied(_) = taken {
-            return taken;
-        }
-        if let Some(entry) = entry {
-            // A SUBACK that is owed stays owed.
-            (entry.qos, entry.pending) = (qos, pending.or(entry.pending));
-        } else {
-            *next = next.wrapping_add(1);
-            if list.len() < 4 {
-                list.reserve_exact(1);
-            }
-            list.push(Subscription { token, filter: place, qos, pending });
-        }
-        taken
     }
 
     /// A subscription in the client's stead: no SUBACK goes to it. It learns the topic by REGISTER when a message comes.
@@ -189,13 +210,15 @@ impl Session {
         qos: Qos,
     ) -> Result<(), Refusal> {
         let client = self.client.ok_or(Refusal::Busy)?;
-        let known = self.subscriptions.position(filter.as_str(), &self.registry, &base.rules.predefined);
+        let predefined = base.rules.predefined.known(self.predefined.as_deref());
+        let known = self.subscriptions.position(filter.as_str(), &self.registry, predefined);
         let named = Filter::Name(filter.as_str());
-        let (_, place) = place(filter, &named, &mut self.registry, base).map_err(|_full| Refusal::Limit)?;
+        let (_, place) = place(filter, &named, &mut self.registry, predefined, base.rules.max_topics)
+            .map_err(|_full| Refusal::Limit)?;
         if known.is_none() && !self.subscriptions.has_room(&place, base.rules.max_topics) {
             return Err(Refusal::Limit);
         }
-        match self.join(cx, client, filter, qos, known, place, None) {
+        match self.subscriptions.join(cx, client, filter, qos, known, place, None) {
             Taken::Done | Taken::Owed => Ok(()),
             Taken::Full => Err(Refusal::Limit),
             Taken::Denied(why) => Err(why),
@@ -204,27 +227,19 @@ impl Session {
 
     /// Ends a subscription in the client's stead; false when there is none.
     pub(crate) fn unsubscribe_for(&mut self, base: &Base, cx: &mut Cx<'_>, filter: TopicFilter<'_>) -> bool {
-        let known = self.subscriptions.position(filter.as_str(), &self.registry, &base.rules.predefined);
-        let Some(place) = known else { return false };
-        self.part(base, cx, place, filter);
+        let predefined = base.rules.predefined.known(self.predefined.as_deref());
+        let known = self.subscriptions.position(filter.as_str(), &self.registry, predefined);
+        let (Some(place), Some(client)) = (known, self.client) else { return false };
+        self.subscriptions.part(base, cx, client, place, filter);
         true
-    }
-
-    /// Ends the subscription at this place in the list.
-    fn part(&mut self, base: &Base, cx: &mut Cx<'_>, place: usize, filter: TopicFilter<'_>) {
-        let Some(client) = self.client else { return };
-        let Subscription { token, .. } = self.subscriptions.list.remove(place);
-        let uplink = Uplink::Unsubscribe { token: Token(u64::from(token)), filter };
-        if let Taken::Full | Taken::Denied(_) = cx.bridge.up(cx.now, client, uplink) {
-            base.counts.up(Count::BrokerRefused);
-        }
     }
 
     /// Asks for all subscriptions again, as they were granted; nothing retained comes of it, and no answer.
     pub(crate) fn resubscribe(&mut self, base: &Base, cx: &mut Cx<'_>) {
         let Some(client) = self.client else { return };
+        let predefined = base.rules.predefined.known(self.predefined.as_deref());
         for entry in &self.subscriptions.list {
-            let text = entry.filter.text(&self.registry, &base.rules.predefined);
+            let text = entry.filter.text(&self.registry, predefined);
             let Some(filter) = text.and_then(|text| TopicFilter::try_from(text).ok()) else { continue };
             let uplink = Uplink::Resubscribe { token: Token(u64::from(entry.token)), filter, qos: entry.qos };
             if let Taken::Full | Taken::Denied(_) = cx.bridge.up(cx.now, client, uplink) {
@@ -258,12 +273,12 @@ impl Session {
 
     /// UNSUBSCRIBE: always answered.
     pub(crate) fn on_unsubscribe(&mut self, base: &Base, cx: &mut Cx<'_>, unsubscribe: &sn::Unsubscribe<'_>) {
-        let predefined = &base.rules.predefined;
+        let predefined = base.rules.predefined.known(self.predefined.as_deref());
         match read_filter(&unsubscribe.filter, predefined) {
             Ok(filter) => {
                 let known = self.subscriptions.position(filter.as_str(), &self.registry, predefined);
-                if let Some(place) = known {
-                    self.part(base, cx, place, filter);
+                if let (Some(place), Some(client)) = (known, self.client) {
+                    self.subscriptions.part(base, cx, client, place, filter);
                 }
             }
             Err(refused) => base.counts.up(refused.why),
@@ -278,7 +293,7 @@ impl Session {
 }
 
 /// The filter that a SUBSCRIBE or UNSUBSCRIBE is about.
-fn read_filter<'a>(filter: &'a Filter<'a>, predefined: &'a Predefined) -> Result<TopicFilter<'a>, Refused> {
+fn read_filter<'a>(filter: &'a Filter<'a>, predefined: Known<'a>) -> Result<TopicFilter<'a>, Refused> {
     let bad = Refused { topic_id: NO_ID, code: ReturnCode::NotSupported, why: Count::BadTopic };
     let text = match filter {
         Filter::Name(name) => name,
@@ -297,16 +312,17 @@ fn place(
     filter: TopicFilter<'_>,
     asked: &Filter<'_>,
     registry: &mut Registry,
-    base: &Base,
+    predefined: Known<'_>,
+    max_topics: u16,
 ) -> Result<(TopicId, Place), Refused> {
     let full = Refused { topic_id: NO_ID, code: ReturnCode::InvalidTopicId, why: Count::RegistryFull };
     match (asked, filter.as_name()) {
         (Filter::Predefined(id), _) => Ok((*id, Place::Predefined(*id))),
         (Filter::Name(_), Some(name)) => {
-            if let Some(id) = base.rules.predefined.find(name.as_str()) {
+            if let Some(id) = predefined.find(name.as_str()) {
                 return Ok((id, Place::Predefined(id)));
             }
-            let id = registry.give(name, base.rules.max_topics).ok_or(full)?;
+            let id = registry.give(name, max_topics).ok_or(full)?;
             Ok((id, Place::Registered(id)))
         }
         (Filter::Name(_) | Filter::Short(_) | Filter::Reserved(_), _) => {

@@ -11,6 +11,9 @@ use bridge_core::uplink::Ending;
 impl Mqttsn {
     /// All that is due, by deadline.
     pub(crate) fn on_timer(&mut self, cx: &mut Cx<'_>) {
+        if let Some(advertiser) = &mut self.advertiser {
+            advertiser.on_timer(&self.base, cx);
+        }
         let mut due = std::mem::take(&mut self.due);
         self.base.wheel.advance(cx.now.mono_ms, |alarm| due.push(alarm));
         for alarm in due.drain(..) {

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod advertise;
 mod cli;
 mod configuration;
 mod embedded;

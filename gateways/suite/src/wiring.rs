@@ -25,8 +25,8 @@ use transport::driver::FORWARD_QUEUE;
 use transport::udp::{self, BoundUdp};
 
 use crate::failure::Failure;
-use crate::tls;
 use crate::worker::WorkerSettings;
+use crate::{advertise, tls};
 
 /// The MQTT-SN gateway's number: it is the only one so far.
 const MQTTSN: GatewayId = GatewayId(0);
@@ -76,6 +76,10 @@ pub(crate) fn bind(config: &Config, workers: u16) -> Result<Vec<Listener>, Failu
         let sockets = udp::bind(address, workers.into(), SOCKET_BUFFER)
             .map_err(|fault| Failure::Running(format!("listener {key}: {fault}")))?;
         let first = sockets.first();
+        // Shard 0 has the first of each.
+        if let Some(Err(fault)) = first.filter(|_| gateway.machine.broadcast).map(BoundUdp::allow_broadcast) {
+            return Err(Failure::Running(format!("listener {key}: cannot broadcast: {fault}")));
+        }
         Ok(Listener {
             key,
             protocol: "MQTT-SN",
@@ -162,6 +166,7 @@ pub(crate) fn shards(
     let events = events(&node.config.events, node.name)?;
     let status = events.as_ref().map(node_status).transpose()?;
     let common = parse("gateways.mqttsn.mountpoint", &node.config.gateways.mqttsn.machine.mountpoint)?;
+    let networks = advertise::networks(node.config, &listeners);
     let (mut sockets, mut gates, mut mountpoints) = (Vec::new(), Vec::new(), Vec::new());
     for (id, listener) in (0..).map(ListenerId).zip(listeners) {
         mountpoints.push(match listener.mountpoint.as_str() {
@@ -182,6 +187,7 @@ pub(crate) fn shards(
         // Shard 0 speaks for the node.
         let status = status.clone().filter(|_| number == 0);
         let machine = Mqttsn::new(MQTTSN, mqttsn.clone(), ids.clone(), seed()?);
+        let machine = if number == 0 { machine.advertising(&networks) } else { machine };
         let machine_meters = vec![machine.meter()];
         let machines: Vec<Box<dyn Machine + Send>> = vec![Box::new(machine)];
         let bridge = BridgeSettings {

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod config;
 pub mod driver;
 pub mod errand;
+pub mod interfaces;
 #[expect(unsafe_code, reason = "batch datagram syscalls; audited in docs/unsafe.md")]
 mod sys;
 pub mod udp;

@@ -76,6 +76,14 @@ impl BoundUdp {
         self.receive_buffer
     }
 
+    /// Lets it send to broadcast addresses; without that the kernel refuses them.
+    ///
+    /// # Errors
+    /// If the kernel refuses the option.
+    pub fn allow_broadcast(&self) -> io::Result<()> {
+        self.socket.set_broadcast(true)
+    }
+
     /// Hands the socket to the runtime that will poll it.
     ///
     /// # Errors

@@ -7,12 +7,14 @@
     reason = "a broken expectation must stop the test there"
 )]
 
+mod advertise;
 mod asking;
 mod connecting;
 mod corpus;
 mod downlink;
 mod lifetimes;
 mod moves;
+mod predefined;
 mod random;
 mod subscribing;
 mod uplink;

@@ -4,13 +4,14 @@ use bridge_core::ask::{Answer, Ask};
 use bridge_core::bridge::{BridgeSettings, LinkId, ListenerRules, Policy};
 use bridge_core::gate::{Gate, Gates};
 use bridge_core::link::{Closed, LinkSettings, Password, QueueLimits, SessionScope, VersionChoice, Wish};
+use bridge_core::live::Live;
 use bridge_core::meter::Meter;
 use bridge_core::owners::Directory;
 use bridge_core::peer::{GatewayId, ListenerId, Peer, Proven, ShardId};
 use bridge_core::template::{Literals, Template};
 use bridge_core::time::{Deadline, Now};
 use codec_mqttsn::{Connect, Message as Sn, MsgId};
-use mqttsn::{Mqttsn, MqttsnConfig};
+use mqttsn::{Broadcast, Mqttsn, MqttsnConfig};
 use shard::{Shard, ShardSettings};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -26,6 +27,7 @@ pub(crate) struct World {
     pub(crate) broker: SimBroker,
     pub(crate) directory: Arc<Directory>,
     pub(crate) gates: Gates,
+    config: Live<MqttsnConfig>,
     meter: Arc<Meter>,
     /// SUBSCRIBEs that the link has sent.
     pub(crate) subscribes: usize,
@@ -44,6 +46,7 @@ pub(crate) struct Setup {
     pub(crate) mountpoint: &'static str,
     pub(crate) queue: QueueLimits,
     pub(crate) options: Options,
+    pub(crate) networks: Vec<Broadcast>,
 }
 
 impl Default for Setup {
@@ -57,6 +60,7 @@ impl Default for Setup {
             mountpoint: "",
             queue: QueueLimits { max_bytes: 1 << 20, max_messages: 100 },
             options: Options::default(),
+            networks: Vec::new(),
         }
     }
 }
@@ -72,7 +76,8 @@ impl World {
         let rules = || ListenerRules::new(Template::parse(setup.mountpoint, Literals::TopicName).unwrap());
         let (directory, gates) = (Arc::<Directory>::default(), Gates::new(setup.gates));
         let listeners = vec![ListenerId(0), ListenerId(1)];
-        let machine = Mqttsn::new(GatewayId(0), setup.config, listeners, 3);
+        let config = Live::from(setup.config);
+        let machine = Mqttsn::new(GatewayId(0), config.clone(), listeners, 3).advertising(&setup.networks);
         let meter = machine.meter();
         let bridge = BridgeSettings {
             links: vec![link(setup.queue)],
@@ -97,6 +102,7 @@ impl World {
             broker: SimBroker::new(setup.options),
             directory,
             gates,
+            config,
             meter,
             subscribes: 0,
             paused: false,
@@ -252,6 +258,13 @@ impl World {
 
     pub(crate) fn drain(&mut self) {
         self.shard.drain(self.now, Deadline(self.now.mono_ms + 10_000));
+        self.settle();
+    }
+
+    /// The configuration is read anew.
+    pub(crate) fn reload(&mut self, config: MqttsnConfig) {
+        self.config.set(config);
+        self.shard.reconfigure(self.now);
         self.settle();
     }
 

@@ -186,6 +186,25 @@ async fn a_datagram_that_cannot_be_sent_does_not_stop_the_others() {
     assert_eq!((counts.sent, counts.too_long, counts.forbidden, counts.failed), (3, 1, 1, 1), "{counts:?}");
 }
 
+/// The loopback interface has no broadcast address of its own, so that none is found for it; but the kernel treats
+/// 127.255.255.255 as one, asks for the permission, and delivers.
+#[tokio::test]
+async fn a_listener_broadcasts_only_once_it_may() {
+    let neighbour = device((Ipv4Addr::new(127, 255, 255, 255), 0).into());
+    let (to, mut queue) = (neighbour.local_addr().unwrap(), SendQueue::new(10, 1000));
+    let mute = &mut listen(ANY_V4);
+    assert!(queue.push(to, Some(Ipv4Addr::LOCALHOST.into()), b"refused"));
+    flush(mute, &mut queue).await;
+    assert_eq!((queue.counts().sent, queue.counts().dropped()), (0, 1));
+    let bound = bind(ANY_V4, 1, 1 << 16).unwrap().pop().unwrap();
+    bound.allow_broadcast().unwrap();
+    let speaker = &mut bound.listen().unwrap();
+    assert!(queue.push(to, Some(Ipv4Addr::LOCALHOST.into()), b"heard"));
+    flush(speaker, &mut queue).await;
+    let from = (Ipv4Addr::LOCALHOST, speaker.local_addr().port()).into();
+    assert_eq!(hear(&neighbour), (b"heard".to_vec(), from));
+}
+
 #[tokio::test]
 async fn two_workers_on_one_port_share_its_peers() {
     let mut workers = bind(V4, 2, 1 << 22).unwrap().into_iter().map(|bound| bound.listen().unwrap());
