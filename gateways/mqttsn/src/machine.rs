@@ -167,14 +167,7 @@ impl Mqttsn {
             self.on_stranger(cx, sender.at, &Message::Pingreq { client_id: Some(id) });
             return Handled::Here;
         };
-        let session = self.sessions.get(key).filter(|session| session.is_connected());
-        let Some(session) = session.filter(|session| session.may_be(sender.proven)) else {
-            self.on_stranger(cx, sender.at, &Message::Pingreq { client_id: Some(id) });
-            return Handled::Here;
-        };
-        let (listener, before) = (sender.at.peer.listener, session.address.listener());
-        if listener != before {
-            // Another listener has rules of its own: they are for CONNECT to meet.
+        if !self.may_move(key, sender) {
             self.on_stranger(cx, sender.at, &Message::Pingreq { client_id: Some(id) });
             return Handled::Here;
         }
@@ -189,6 +182,17 @@ impl Mqttsn {
         self.base.changed(cx, key);
         self.on_frame(cx, key, sender.at.peer, &Message::Pingreq { client_id: Some(id) });
         Handled::Here
+    }
+
+    /// True when PINGREQ may take the session there: it is connected, nobody else's, and stays with its listener, since
+    /// another has rules of its own, which are for CONNECT to meet.
+    fn may_move(&self, key: Key, sender: Sender<'_>) -> bool {
+        let Some(session) = self.sessions.get(key) else { return false };
+        if !session.may_be(sender.proven) {
+            self.base.counts.up(Count::Impostor);
+            return false;
+        }
+        session.is_connected() && session.address.listener() == sender.at.peer.listener
     }
 
     /// A frame of a client that is present.

@@ -185,6 +185,23 @@ impl Shard {
         self.forwards.push(forward);
     }
 
+    /// A peer's association proved a newer address.
+    pub fn peer_moved(&mut self, now: Now, from: Peer, to: Peer) {
+        self.tell_of_peer(now, from, Input::PeerMoved { from, to });
+    }
+
+    /// A peer's association has ended.
+    pub fn peer_closed(&mut self, now: Now, peer: Peer) {
+        self.tell_of_peer(now, peer, Input::PeerClosed { peer });
+    }
+
+    fn tell_of_peer(&mut self, now: Now, peer: Peer, input: Input<'_>) {
+        let now = self.advance(now);
+        if let Some(&gateway) = self.listeners.get(usize::from(peer.listener.0)) {
+            tell(&mut self.machines, &mut self.around, now, gateway, input);
+        }
+    }
+
     /// Bytes from the broker. Returns how many were consumed; the rest is to be offered again, with more behind it.
     pub fn link_bytes(&mut self, now: Now, link: LinkId, bytes: &[u8]) -> usize {
         let now = self.advance(now);

@@ -16,6 +16,7 @@ mod lifetimes;
 mod moves;
 mod predefined;
 mod random;
+mod secure;
 mod subscribing;
 mod uplink;
 mod wills;

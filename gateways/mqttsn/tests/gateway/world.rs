@@ -148,6 +148,26 @@ impl World {
         self.hear(port)
     }
 
+    /// A peer says something, and what is proved about it; what its port is told then.
+    pub(crate) fn ask_as(&mut self, peer: Peer, proven: Proven<'_>, hex: &str) -> Vec<String> {
+        self.heard.remove(&peer.addr.port());
+        self.shard.datagram(self.now, peer, proven, &unhex(hex));
+        self.settle();
+        self.hear(peer.addr.port())
+    }
+
+    /// A peer's association proved a newer address.
+    pub(crate) fn moved(&mut self, from: Peer, to: Peer) {
+        self.shard.peer_moved(self.now, from, to);
+        self.settle();
+    }
+
+    /// A peer's association has ended.
+    pub(crate) fn closed(&mut self, peer: Peer) {
+        self.shard.peer_closed(self.now, peer);
+        self.settle();
+    }
+
     /// The device says several things in one turn of the shard; what it is told then.
     pub(crate) fn ask_at_once(&mut self, port: u16, said: &[&str]) -> Vec<String> {
         self.heard.remove(&port);
