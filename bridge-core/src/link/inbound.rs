@@ -94,6 +94,8 @@ impl Link {
             Qos::AtLeastOnce => drop(self.send(&Packet::Puback(Ack::new(id)))),
             Qos::ExactlyOnce => drop(self.send(&Packet::Pubrec(Ack::new(id)))),
         }
+        self.unacknowledged = self.unacknowledged.saturating_sub(1);
+        self.leave_when_done();
     }
 
     fn on_packet<'b>(&mut self, packet: &'b [u8]) -> Option<Inbound<'b>> {
@@ -171,6 +173,7 @@ impl Link {
             return None;
         }
         self.counts.up(LinkCount::Received);
+        self.unacknowledged += usize::from(publish.delivery.packet_id().is_some());
         let due = publish.delivery.packet_id().map(|id| (self.epoch, id, publish.delivery.qos()));
         let publication = Publication {
             topic: TopicName::from_broker(publish.topic),

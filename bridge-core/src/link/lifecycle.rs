@@ -204,7 +204,8 @@ impl Link {
         self.pump();
     }
 
-    /// Stops once everything that is queued and in flight has reached the broker: says goodbye to it, so that it does
+    /// Stops once everything that is queued and in flight has reached the broker, and what came from it is acknowledged (it
+    /// would come again to the next process): says goodbye to it, so that it does
     /// not publish the will, and wishes to be closed. An attempt that was being put off is made at once.
     pub fn drain(&mut self, now: Now) {
         self.tick(now);
@@ -281,7 +282,7 @@ impl Link {
     }
 
     pub(super) fn owes(&self) -> bool {
-        !self.queue.is_empty() || !self.window.is_empty()
+        !self.queue.is_empty() || !self.window.is_empty() || self.unacknowledged > 0
     }
 
     fn keep_alive(&mut self, mut alive: Alive) {
@@ -310,6 +311,7 @@ impl Link {
             self.requests.disconnected();
             self.pump_due = false;
             self.release_by = None;
+            self.unacknowledged = 0;
             self.counts.set(LinkCount::Up, 0);
             self.events.push_back(LinkEvent::Down);
         }

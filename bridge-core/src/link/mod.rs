@@ -122,6 +122,8 @@ pub struct Link {
     /// Packet ids of QoS 2 messages that the broker has not released yet.
     unreleased: BTreeSet<PacketId>,
     events: VecDeque<LinkEvent>,
+    /// Messages of QoS 1 and 2 that came over this connection and are not acknowledged yet.
+    unacknowledged: usize,
     /// Counts connections: what is due on one is not on the next.
     epoch: u32,
     draining: bool,
@@ -181,6 +183,7 @@ impl Link {
             requests: Requests::new(most.max(left_behind)),
             unreleased: BTreeSet::new(),
             events: VecDeque::new(),
+            unacknowledged: 0,
             epoch: 0,
             draining: false,
             wash: false,

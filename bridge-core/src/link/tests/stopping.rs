@@ -68,3 +68,29 @@ fn goodbye_does_not_wait() {
     bench.close(Closed::Broken);
     assert!(bench.link.is_drained());
 }
+
+#[test]
+fn a_message_that_came_is_acknowledged_before_the_goodbye() {
+    let publish = |payload: &'static [u8]| {
+        let delivery = Delivery::AtLeastOnce { packet_id: id(5), dup: false };
+        let mut octets = Vec::new();
+        let packet =
+            Packet::Publish(Publish { topic: "t", delivery, retain: false, properties: Properties::EMPTY, payload });
+        packet.encode(Version::V5, &mut octets).unwrap();
+        octets
+    };
+    let mut bench = Bench::online(settings());
+    let octets = publish(b"x");
+    let due = bench.link.receive(bench.now, &octets).message.unwrap().due;
+    bench.link.drain(bench.now);
+    assert_eq!(bench.out(), [""; 0], "somebody still writes it down");
+    bench.link.acknowledge(due);
+    assert_eq!(bench.out(), ["PUBACK 5", "DISCONNECT"]);
+
+    let mut bench = Bench::online(settings());
+    let due = bench.link.receive(bench.now, &octets).message.unwrap().due;
+    bench.link.drain(bench.now);
+    bench.close(Closed::Broken);
+    bench.link.acknowledge(due);
+    assert!(bench.link.is_drained(), "over this connection nothing can be said any more");
+}
