@@ -11,7 +11,7 @@ mod network;
 mod tests;
 mod topic;
 
-pub use cache::DecisionCache;
+pub use cache::{DecisionCache, MAX_TOPIC};
 pub use network::{Network, NetworkFault};
 pub use topic::{RuleTopic, RuleTopicFault};
 

@@ -5,6 +5,9 @@ use crate::time::{Deadline, Now};
 use foldhash::fast::FixedState;
 use std::hash::BuildHasher;
 
+/// Octets of a topic that is remembered, at most: longer ones are judged anew each time.
+pub const MAX_TOPIC: usize = 256;
+
 /// The last decisions for one client: at most [`Acl::cache_size`] of them, each for [`Acl::cache_ttl_ms`]; beyond, the
 /// oldest is forgotten. One word until the first is remembered.
 #[derive(Debug, Default)]
@@ -56,6 +59,9 @@ impl DecisionCache {
         let decisions = self.decisions.get_or_insert_default();
         if decisions.generation != generation {
             **decisions = Decisions { generation, ..Decisions::default() };
+        }
+        if topic.len() > MAX_TOPIC {
+            return;
         }
         let (hash, until) = (hash(action, topic), now.after_ms(acl.cache_ttl_ms));
         if let Some(known) = decisions.position(hash, action, topic).and_then(|at| decisions.list.get_mut(at)) {

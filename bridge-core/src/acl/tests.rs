@@ -108,8 +108,15 @@ fn placeholders_stand_for_what_is_known_of_the_client() {
     for topic in ["c/lamp/x", "c/+/+", "u/bob/bob", "a/10.0.0.8/10.0.0.8", "n/south"] {
         assert_eq!(judge(&rules, &LAMP, Publish, topic), Deny, "{topic}");
     }
-    let mapped = Subject { address: Some("::ffff:10.0.0.7".parse().unwrap()), ..LAMP };
-    assert_eq!(judge(&rules, &mapped, Publish, "a/10.0.0.7/10.0.0.7"), Allow);
+    // One after the other, in the same memory.
+    let mut scratch = Scratch::default();
+    for (address, written) in [("::ffff:10.0.0.7", "10.0.0.7"), ("2001:db8::1", "2001:db8::1")] {
+        let client = Subject { address: Some(address.parse().unwrap()), ..LAMP };
+        let topic = format!("a/{written}/{written}");
+        assert_eq!(rules.judge(&mut scratch, &client, Publish, &topic), Allow, "{topic}");
+    }
+    let nowhere = Subject { address: None, ..LAMP };
+    assert_eq!(rules.judge(&mut scratch, &nowhere, Publish, "a/2001:db8::1/2001:db8::1"), Deny);
 }
 
 #[test]
@@ -176,6 +183,17 @@ fn a_decision_is_remembered_for_its_time_and_for_its_rules() {
     control.replace(rules(Allow));
     assert_eq!(ask(&mut control, 100, "b"), (Allow, 3, 6, 1), "the rules are others");
     assert_eq!(control.counts.get(AclCount::PublishDenied), 6);
+}
+
+#[test]
+fn a_long_topic_is_judged_anew_each_time() {
+    let mut control = AccessControl::new(Arc::new(acl(vec![deny(&["a/#"])], Allow)));
+    let mut cache = DecisionCache::default();
+    for (length, kept) in [(MAX_TOPIC + 1, 0), (MAX_TOPIC, 1)] {
+        let topic = "a/".to_owned() + &"x".repeat(length - 2);
+        assert_eq!(control.check(NOW, &LAMP, &mut cache, Publish, &topic), Deny);
+        assert_eq!(cache.len(), kept);
+    }
 }
 
 #[test]

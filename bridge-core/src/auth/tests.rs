@@ -250,17 +250,25 @@ fn a_new_chain_lets_nobody_in_on_the_word_of_the_old_one() {
 #[test]
 fn no_more_wait_than_may() {
     let mut admissions = Admissions::new(Arc::new(chain(vec![store(USERS)])));
+    let mut asked = Vec::new();
+    for _ in 0..MAX_WAITING {
+        assert_eq!(admissions.admit(at(0), Token(1), &applicant("ann", "")), Admission::Parked);
+        asked.extend(admissions.take_question());
+    }
+    assert_eq!(admissions.admit(at(0), Token(2), &applicant("ann", "")), Admission::Refused(Refusal::Busy));
+    admissions.answer(at(1), Answer { id: asked[0].id, opinion: YES });
+    assert_eq!(admissions.admit(at(1), Token(3), &applicant("ann", "")), Admission::Parked);
+}
+
+#[test]
+fn while_nobody_carries_the_questions_away_no_more_are_asked() {
+    let mut admissions = Admissions::new(Arc::new(chain(vec![store(USERS)])));
     for _ in 0..MAX_WAITING {
         assert_eq!(admissions.admit(at(0), Token(1), &applicant("ann", "")), Admission::Parked);
     }
-    assert_eq!(admissions.admit(at(0), Token(2), &applicant("ann", "")), Admission::Refused(Refusal::Busy));
-    let id = admissions.take_question().unwrap().id;
-    admissions.answer(at(1), Answer { id, opinion: YES });
-    assert_eq!(admissions.admit(at(1), Token(3), &applicant("ann", "")), Admission::Parked);
-    admissions.timer(at(10_000));
-    assert_eq!(
-        admissions.admit(at(10_000), Token(4), &applicant("ann", "")),
-        Admission::Refused(Refusal::Busy),
-        "nobody has carried the questions away"
-    );
+    let late = at(10_000);
+    admissions.timer(late);
+    assert_eq!(admissions.admit(late, Token(2), &applicant("ann", "")), Admission::Refused(Refusal::Busy));
+    assert!(admissions.take_question().is_none(), "nobody waits for them any more");
+    assert_eq!(admissions.admit(late, Token(3), &applicant("ann", "")), Admission::Parked);
 }
