@@ -74,6 +74,12 @@ impl Gate {
         self.sessions.load(Ordering::Relaxed)
     }
 
+    /// Sessions at once; 0 = no limit.
+    #[must_use]
+    pub fn max_sessions(&self) -> u32 {
+        self.max_sessions.load(Ordering::Relaxed)
+    }
+
     fn within_rate(&self, now: Now) -> bool {
         let most = self.max_rate.load(Ordering::Relaxed);
         if most == 0 {

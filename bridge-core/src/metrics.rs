@@ -56,6 +56,10 @@ pub const AUTH_STORE_WAITING: Family =
 /// Addresses that belong to another shard.
 pub const ROUTES: Family = gauge("tidegate_routes", "Addresses whose datagrams go to another shard");
 
+/// Requests to the admin API that were turned away.
+pub const ADMIN_REFUSED: Family =
+    counter("tidegate_admin_refused_total", "Requests to the admin API that were turned away, by reason");
+
 /// Datagrams through the sockets.
 pub const UDP_DATAGRAMS: Family = counter("tidegate_udp_datagrams_total", "Datagrams read from and written to sockets");
 /// System calls of those.

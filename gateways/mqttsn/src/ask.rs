@@ -77,12 +77,13 @@ impl Mqttsn {
     }
 
     fn subscribe_for(&mut self, cx: &mut Cx<'_>, id: &str, filter: TopicFilter<'_>, qos: Qos) -> Answer {
-        let session = self.sessions.named(id).and_then(|key| self.sessions.get_mut(key));
-        let Some(session) = session else { return Answer::NoSuchClient };
-        match session.subscribe_for(&self.base, cx, filter, qos) {
-            Ok(()) => Answer::Done,
-            Err(why) => Answer::Refused(why),
+        let Some(key) = self.sessions.named(id) else { return Answer::NoSuchClient };
+        let Some(session) = self.sessions.get_mut(key) else { return Answer::NoSuchClient };
+        if let Err(why) = session.subscribe_for(&self.base, cx, filter, qos) {
+            return Answer::Refused(why);
         }
+        self.base.changed(cx, key);
+        Answer::Done
     }
 
     fn unsubscribe_for(&mut self, cx: &mut Cx<'_>, id: &str, filter: TopicFilter<'_>) -> Answer {
@@ -93,6 +94,7 @@ impl Mqttsn {
         }
         // A SUBACK that would have told a topic id does not come any more.
         session.pump(&mut self.base, cx, key);
+        self.base.changed(cx, key);
         Answer::Done
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::configuration::{self, BUILD};
+use crate::ctl::{self, Ctl};
 use crate::failure::Failure;
 use crate::{passwd, run};
 
@@ -49,6 +50,8 @@ enum Command {
         #[arg(short = 'D', long)]
         delete: bool,
     },
+    /// Ask a running node through its admin API
+    Ctl(Ctl),
 }
 
 /// Does what the command line asks for.
@@ -63,6 +66,7 @@ pub(crate) fn execute() -> Result<(), Failure> {
             print(&format!("{}: ok\n", file.display()))
         }
         Command::Config { default: true, .. } => print(&config::reference(BUILD)),
+        Command::Ctl(ctl) => ctl::execute(&ctl),
         Command::Config { config, default: false } => print(&configuration::load(config.as_deref())?.effective_toml()),
         Command::Passwd { file, user, delete } => passwd::run(&file, &user, delete),
     }

@@ -8,6 +8,7 @@ mod admin;
 mod advertise;
 mod cli;
 mod configuration;
+mod ctl;
 mod embedded;
 mod failure;
 mod former_links;

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use transport::{Clock, Command};
 
-use crate::admin::{self, Admin, AdminListener};
+use crate::admin::{self, AdminListener, AdminSettings};
 use crate::cli::print;
 use crate::embedded::{self, Embedded};
 use crate::failure::Failure;
@@ -20,7 +20,7 @@ use crate::former_links::FormerLinks;
 use crate::reload::{Reach, Reloading};
 use crate::signals::{Asked, Signals};
 use crate::startup::{Overview, Row};
-use crate::wiring::{self, Listener, Node, SOCKET_BUFFER};
+use crate::wiring::{self, Listener, Node, SOCKET_BUFFER, Wired};
 use crate::worker::{self, Ended, Part, Worker, WorkerSettings};
 use crate::{logs, node_name, sessions};
 
@@ -87,7 +87,8 @@ fn start(config: &Config, ended: mpsc::UnboundedSender<Ended>) -> Result<(Runnin
     };
     let text = overview.text();
     warn_of_small_buffers(&listeners);
-    let wiring::Wired { mut shards, gates, mqttsn } = wiring::shards(&node, listeners, random)?;
+    let inventory = wiring::inventory(config, &name, &listeners);
+    let Wired { mut shards, gates, directory, mqttsn } = wiring::shards(&node, listeners, random)?;
     let former = FormerLinks::find(&node);
     let clock = Clock::start();
     // Before the links come up: what the broker has kept for a session must find it.
@@ -102,8 +103,16 @@ fn start(config: &Config, ended: mpsc::UnboundedSender<Ended>) -> Result<(Runnin
     tokio::spawn(former.end_sessions(clock, random()?));
     let stopping = Arc::new(AtomicBool::new(false));
     if let Some(listener) = admin_listener {
-        let admin = Admin { workers: workers.clone(), stopping: Arc::clone(&stopping), started_s: started.as_secs() };
-        admin::start(listener, admin, &config.admin.username, config.admin.password.expose(), ended)?;
+        let settings = AdminSettings {
+            workers: workers.clone(),
+            inventory,
+            directory,
+            stopping: Arc::clone(&stopping),
+            started_s: started.as_secs(),
+            username: &config.admin.username,
+            password: &config.admin.password,
+        };
+        admin::start(listener, settings, ended)?;
     }
     print(&text)?;
     Ok((Running { workers, embedded, stopping, durable }, reach))
@@ -147,7 +156,7 @@ fn rows(listeners: &[Listener], embedded: Option<&Embedded>, admin: Option<&Admi
     });
     let tcp = |protocol, address, note: &str| Row { protocol, transport: "tcp", address, note: note.to_owned() };
     let embedded = embedded.map(|embedded| tcp("MQTT", embedded.address, "embedded broker (broker.embedded)"));
-    let admin = admin.map(|admin| tcp("HTTP", admin.address, "admin: /healthz /readyz /metrics"));
+    let admin = admin.map(|admin| tcp("HTTP", admin.address, "admin: /api/v5 /metrics /readyz /healthz"));
     gateways.chain(embedded).chain(admin).collect()
 }
 

@@ -24,6 +24,7 @@ use transport::broker::Target;
 use transport::driver::FORWARD_QUEUE;
 use transport::udp::{self, BoundUdp};
 
+use crate::admin::{GatewayInfo, Inventory, ListenerInfo};
 use crate::failure::Failure;
 use crate::worker::WorkerSettings;
 use crate::{advertise, tls};
@@ -56,7 +57,7 @@ pub(crate) struct Listener {
     pub(crate) receive_buffer: usize,
     /// One for each worker.
     sockets: Vec<BoundUdp>,
-    gate: Gate,
+    gate: Arc<Gate>,
     /// As configured; empty = the gateway's.
     mountpoint: String,
 }
@@ -86,7 +87,7 @@ pub(crate) fn bind(config: &Config, workers: u16) -> Result<Vec<Listener>, Failu
             address: first.map_or(address, BoundUdp::local_addr),
             receive_buffer: first.map_or(0, BoundUdp::receive_buffer),
             sockets,
-            gate: Gate::new(listener.max_connections, listener.max_conn_rate),
+            gate: Arc::new(Gate::new(listener.max_connections, listener.max_conn_rate)),
             mountpoint: listener.mountpoint.clone(),
         })
     };
@@ -150,8 +151,35 @@ pub(crate) struct Wired {
     pub(crate) shards: Vec<WorkerSettings>,
     /// The listeners' gates, by the listeners' keys.
     pub(crate) gates: Vec<(String, Arc<Gate>)>,
+    /// Who lives where.
+    pub(crate) directory: Arc<Directory>,
     /// What the MQTT-SN machines read.
     pub(crate) mqttsn: Live<MqttsnConfig>,
+}
+
+/// What there is, for the admin API.
+pub(crate) fn inventory(config: &Config, node: &str, listeners: &[Listener]) -> Inventory {
+    let gateway = |(name, protocol, running): (&'static str, &'static str, Option<(GatewayId, bool)>)| {
+        let (id, enabled) = running.unzip();
+        GatewayInfo { name, protocol, id, enabled: enabled.unwrap_or(false) }
+    };
+    let gateways = [
+        ("coap", "CoAP", None),
+        ("lwm2m", "LwM2M", None),
+        ("mqttsn", "MQTT-SN", Some((MQTTSN, config.gateways.mqttsn.enable))),
+        ("stomp", "STOMP", None),
+        ("tcp", "TCP", None),
+    ];
+    let listener = |listener: &Listener| ListenerInfo {
+        key: listener.key.clone(),
+        address: listener.address,
+        gate: Arc::clone(&listener.gate),
+    };
+    Inventory {
+        node: node.to_owned(),
+        gateways: gateways.map(gateway).to_vec(),
+        listeners: listeners.iter().map(listener).collect(),
+    }
 }
 
 /// Puts the shards together. `seed` is drawn anew for each use, from the system.
@@ -173,7 +201,7 @@ pub(crate) fn shards(
             "" => common.clone(),
             own => parse(&format!("{}.mountpoint", listener.key), own)?,
         });
-        gates.push((listener.key, Arc::new(listener.gate)));
+        gates.push((listener.key, listener.gate));
         sockets.push((id, listener.sockets.into_iter()));
     }
     let (named_gates, directory) = (gates, Arc::new(Directory::default()));
@@ -220,7 +248,7 @@ pub(crate) fn shards(
         };
         workers.push(WorkerSettings { shard: Shard::new(settings, machines), machine_meters, driver, commands });
     }
-    Ok(Wired { shards: workers, gates: named_gates, mqttsn })
+    Ok(Wired { shards: workers, gates: named_gates, directory, mqttsn })
 }
 
 fn parse(key: &str, text: &str) -> Result<Template, Failure> {

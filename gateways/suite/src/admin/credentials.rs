@@ -1,13 +1,8 @@
 //! HTTP Basic (RFC 7617): user name and password of `[admin]`.
 
 use std::fmt;
-use std::sync::Arc;
 
-use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
-use axum::http::{HeaderValue, StatusCode};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderValue;
 
 /// What a request must bring.
 pub(super) struct Credentials {
@@ -30,7 +25,8 @@ impl Credentials {
         Some(Self { expected: openssl::base64::encode_block(format!("{username}:{password}").as_bytes()) })
     }
 
-    fn admit(&self, header: Option<&HeaderValue>) -> bool {
+    /// True for the right pair.
+    pub(super) fn admit(&self, header: Option<&HeaderValue>) -> bool {
         let Some(header) = header.and_then(|header| header.to_str().ok()) else { return false };
         let Some((scheme, given)) = header.split_once(' ') else { return false };
         // Equal lengths are compared in constant time; the length itself is no secret worth hiding.
@@ -38,13 +34,6 @@ impl Credentials {
             && given.len() == self.expected.len()
             && openssl::memcmp::eq(given.as_bytes(), self.expected.as_bytes())
     }
-}
-
-pub(super) async fn check(State(credentials): State<Arc<Credentials>>, request: Request, next: Next) -> Response {
-    if credentials.admit(request.headers().get(AUTHORIZATION)) {
-        return next.run(request).await;
-    }
-    (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Basic realm=\"tidegate\", charset=\"UTF-8\"")]).into_response()
 }
 
 #[cfg(test)]

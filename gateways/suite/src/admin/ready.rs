@@ -9,8 +9,9 @@ pub(super) struct Readiness {
     /// The node takes messages and gets them through.
     pub(super) ready: bool,
     /// Why not; empty when it is.
-    reason: String,
-    links: Vec<Value>,
+    pub(super) reason: String,
+    /// Each link: see [`Readiness::json`].
+    pub(super) links: Vec<Value>,
 }
 
 impl Readiness {

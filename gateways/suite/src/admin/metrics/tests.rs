@@ -60,6 +60,7 @@ fn all_meters() -> Vec<Arc<Meter>> {
     let one = wiring::shards(&node, listeners, || Ok(1)).unwrap().shards.pop().unwrap();
     let mut meters = one.shard.meters();
     meters.extend(one.machine_meters);
+    meters.push(crate::admin::guard::Guard::new(None, "north").meter());
     let runtime = crate::worker::runtime().unwrap();
     let _inside = runtime.enter();
     meters.push(Driver::new(Clock::start(), one.shard, one.driver).unwrap().meter());
