@@ -201,16 +201,27 @@ impl Tidegate {
         self.request("GET", path, "")
     }
 
-    /// A request to the admin address, with these further header lines.
+    /// A request to the admin address, with these further header lines: status code and body.
     pub(crate) fn request(&self, method: &str, path: &str, headers: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(self.address("HTTP")).expect("the admin listener accepts");
+        let (code, _, body) = self.exchange(method, path, headers, "");
+        (code, body)
+    }
+
+    /// The same with a body: status code, header lines and body.
+    pub(crate) fn exchange(&self, method: &str, path: &str, headers: &str, body: &str) -> (u16, String, String) {
+        let address = self.address("HTTP");
+        let mut stream = TcpStream::connect(address).expect("the admin listener accepts");
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        write!(stream, "{method} {path} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n{headers}\r\n").unwrap();
+        let host = if headers.contains("Host: ") { String::new() } else { format!("Host: {address}\r\n") };
+        let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+        let head = format!("{method} {path} HTTP/1.1\r\n{host}Connection: close\r\n{length}{headers}\r\n");
+        // In one piece, and perhaps in vain: who refuses a request need not read it to its end.
+        drop(stream.write_all(format!("{head}{body}").as_bytes()));
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("an answer");
         let code = answer.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status line");
-        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned();
-        (code, body)
+        let (head, body) = answer.split_once("\r\n\r\n").expect("the end of the head");
+        (code, head.to_owned(), body.to_owned())
     }
 
     /// The sum of the series of `/metrics` that begin so.

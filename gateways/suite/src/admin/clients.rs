@@ -29,7 +29,7 @@ pub(super) async fn list(
     path: PathResult<String>,
     RawQuery(raw): RawQuery,
 ) -> Result<Json, Fault> {
-    let Path(name) = path.map_err(bad_path)?;
+    let Path(name) = path.map_err(|fault| bad_path(&fault))?;
     let (info, gateway) = admin.gateway(&name)?;
     let query = ClientsQuery::read(raw.as_deref())?;
     let (rows, next, count) = match &query.id {
@@ -66,7 +66,7 @@ pub(super) async fn show(
     path: PathResult<(String, String)>,
     RawQuery(raw): RawQuery,
 ) -> Result<Json, Fault> {
-    let Path((name, id)) = path.map_err(bad_path)?;
+    let Path((name, id)) = path.map_err(|fault| bad_path(&fault))?;
     query::nothing(raw.as_deref())?;
     let (info, gateway) = admin.gateway(&name)?;
     let row = admin.client(gateway, &id).await?.ok_or_else(Fault::no_such_client)?;
@@ -78,10 +78,10 @@ pub(super) async fn kick(
     path: PathResult<(String, String)>,
     RawQuery(raw): RawQuery,
 ) -> Result<StatusCode, Fault> {
-    let Path((name, id)) = path.map_err(bad_path)?;
+    let Path((name, id)) = path.map_err(|fault| bad_path(&fault))?;
     query::nothing(raw.as_deref())?;
     let (_, gateway) = admin.gateway(&name)?;
-    done(admin.ask_owner(gateway, &id, Question::Kick(id.as_str().into())).await?)?;
+    done(&admin.ask_owner(gateway, &id, Question::Kick(id.as_str().into())).await?)?;
     tracing::info!(gateway = %name, client_id = %id, "kicked by the admin API");
     Ok(StatusCode::NO_CONTENT)
 }
@@ -91,12 +91,12 @@ pub(super) async fn subscriptions(
     path: PathResult<(String, String)>,
     RawQuery(raw): RawQuery,
 ) -> Result<Json, Fault> {
-    let Path((name, id)) = path.map_err(bad_path)?;
+    let Path((name, id)) = path.map_err(|fault| bad_path(&fault))?;
     query::nothing(raw.as_deref())?;
     let (_, gateway) = admin.gateway(&name)?;
     match admin.ask_owner(gateway, &id, Question::Subscriptions(id.as_str().into())).await? {
         Answer::Subscriptions(rows) => Ok(Json(rows.iter().map(|row| present::subscription(row, &id)).collect())),
-        other => Err(done(other).err().unwrap_or_else(odd)),
+        other => Err(done(&other).err().unwrap_or_else(odd)),
     }
 }
 
@@ -107,7 +107,7 @@ pub(super) async fn subscribe(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json), Fault> {
-    let Path((name, id)) = path.map_err(bad_path)?;
+    let Path((name, id)) = path.map_err(|fault| bad_path(&fault))?;
     query::nothing(raw.as_deref())?;
     let (_, gateway) = admin.gateway(&name)?;
     // A form of a web page cannot say so; a script of one has to ask us first, and is told no.
@@ -120,7 +120,7 @@ pub(super) async fn subscribe(
     })?;
     let (topic, qos) = subscription(&body)?;
     let question = Question::Subscribe { id: id.as_str().into(), filter: topic.as_str().into(), qos };
-    done(admin.ask_owner(gateway, &id, question).await?)?;
+    done(&admin.ask_owner(gateway, &id, question).await?)?;
     Ok((StatusCode::CREATED, Json(json!({ "clientid": id, "topic": topic, "qos": qos.bits() }))))
 }
 
@@ -129,12 +129,12 @@ pub(super) async fn unsubscribe(
     path: PathResult<(String, String, String)>,
     RawQuery(raw): RawQuery,
 ) -> Result<StatusCode, Fault> {
-    let Path((name, id, topic)) = path.map_err(bad_path)?;
+    let Path((name, id, topic)) = path.map_err(|fault| bad_path(&fault))?;
     query::nothing(raw.as_deref())?;
     let (_, gateway) = admin.gateway(&name)?;
     check_filter(&topic)?;
     let question = Question::Unsubscribe { id: id.as_str().into(), filter: topic.into() };
-    done(admin.ask_owner(gateway, &id, question).await?)?;
+    done(&admin.ask_owner(gateway, &id, question).await?)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -178,12 +178,12 @@ impl Admin {
 }
 
 /// What an answer without news comes to.
-fn done(answer: Answer) -> Result<(), Fault> {
+fn done(answer: &Answer) -> Result<(), Fault> {
     match answer {
         Answer::Done => Ok(()),
         Answer::NoSuchClient => Err(Fault::no_such_client()),
         Answer::NoSuchSubscription => Err(Fault::no_such_subscription()),
-        Answer::Refused(why) => Err(Fault::refused(why)),
+        Answer::Refused(why) => Err(Fault::refused(*why)),
         Answer::Page { .. } | Answer::Client(_) | Answer::Subscriptions(_) => Err(odd()),
     }
 }
@@ -205,9 +205,8 @@ fn subscription(body: &[u8]) -> Result<(String, Qos), Fault> {
     let Value::Object(mut fields) = parsed else {
         return Err(Fault::bad_request("the body must be an object: {\"topic\": \"…\", \"qos\": 0}"));
     };
-    let topic = match fields.remove("topic") {
-        Some(Value::String(topic)) => topic,
-        _ => return Err(Fault::bad_request("topic must be there, as a text")),
+    let Some(Value::String(topic)) = fields.remove("topic") else {
+        return Err(Fault::bad_request("topic must be there, as a text"));
     };
     let qos = match fields.remove("qos") {
         None => Some(Qos::AtMostOnce),

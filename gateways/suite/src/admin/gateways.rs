@@ -168,7 +168,7 @@ pub(super) async fn show(
     path: PathResult<String>,
     RawQuery(raw): RawQuery,
 ) -> Result<Json, Fault> {
-    let Path(name) = path.map_err(super::bad_path)?;
+    let Path(name) = path.map_err(|fault| super::bad_path(&fault))?;
     query::nothing(raw.as_deref())?;
     let info = admin.gateway_info(&name)?;
     admin.refresh().await;
@@ -180,7 +180,7 @@ pub(super) async fn listeners(
     path: PathResult<String>,
     RawQuery(raw): RawQuery,
 ) -> Result<Json, Fault> {
-    let Path(name) = path.map_err(super::bad_path)?;
+    let Path(name) = path.map_err(|fault| super::bad_path(&fault))?;
     query::nothing(raw.as_deref())?;
     let info = admin.gateway_info(&name)?;
     let listed = admin.listeners_of(info.name).map(|listener| listener.json(&admin.inventory.node));

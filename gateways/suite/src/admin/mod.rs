@@ -285,7 +285,7 @@ fn router(admin: Arc<Admin>, guard: Guard) -> Router {
 }
 
 /// A path whose escapes are none.
-fn bad_path(fault: PathRejection) -> Fault {
+fn bad_path(fault: &PathRejection) -> Fault {
     Fault::bad_request(format!("the path cannot be read: {}", fault.body_text()))
 }
 

@@ -115,7 +115,7 @@ impl Api {
             return Ok(body);
         }
         let told: Value = serde_json::from_slice(&body).unwrap_or_default();
-        let message = told["message"].as_str().map(super::views::printable);
+        let message = super::views::at(&told, "message").as_str().map(super::views::printable);
         Err(self.trouble(&refusal(status, retry_after.as_deref(), message.as_deref())))
     }
 

@@ -16,6 +16,7 @@ use crate::worker;
 use api::{Api, encoded};
 pub(crate) use arguments::Ctl;
 use arguments::{ClientsCommand, Filters, What};
+use views::at;
 
 /// Rows asked for at once.
 const PAGE: usize = 1000;
@@ -40,9 +41,9 @@ async fn run(api: &Api, ctl: &Ctl) -> Result<(), Failure> {
         What::Status => {
             let told = api.get("/api/v5/status").await?;
             tell(&told, json, views::status)?;
-            match told["ready"].as_bool() {
+            match at(&told, "ready").as_bool() {
                 Some(true) => Ok(()),
-                _ => Err(Failure::Running(format!("the node is not ready: {}", views::text(&told["reason"])))),
+                _ => Err(Failure::Running(format!("the node is not ready: {}", views::text(at(&told, "reason"))))),
             }
         }
         What::Gateways => tell(&api.get("/api/v5/gateways").await?, json, views::gateways),
@@ -73,7 +74,7 @@ async fn listeners(api: &Api, gateway: Option<&str>) -> Result<Value, Failure> {
         return api.get(&format!("/api/v5/gateways/{}/listeners", encoded(name))).await;
     }
     let gateways = api.get("/api/v5/gateways").await?;
-    let each = gateways.as_array().into_iter().flatten().filter_map(|gateway| gateway["listeners"].as_array());
+    let each = gateways.as_array().into_iter().flatten().filter_map(|gateway| at(gateway, "listeners").as_array());
     Ok(each.flatten().cloned().collect())
 }
 
@@ -83,9 +84,9 @@ async fn clients(api: &Api, command: &ClientsCommand, gateway: &str, json: bool)
         ClientsCommand::List { limit, filters } => {
             let told = list(api, &path, *limit, filters).await?;
             tell(&told, json, views::clients)?;
-            let shown = told["data"].as_array().map_or(0, Vec::len);
-            if !json && told["meta"]["hasnext"] == true {
-                note(&match told["meta"]["count"].as_u64() {
+            let shown = at(&told, "data").as_array().map_or(0, Vec::len);
+            if !json && at(at(&told, "meta"), "hasnext") == true {
+                note(&match at(at(&told, "meta"), "count").as_u64() {
                     Some(all) => format!("{shown} of {all} clients; --limit shows more"),
                     None => format!("{shown} clients, and there are more; --limit shows them"),
                 });
@@ -113,12 +114,12 @@ async fn list(api: &Api, path: &str, limit: usize, filters: &Filters) -> Result<
             rows.extend(page);
         }
         if meta.is_empty()
-            && let Some(count) = told["meta"].get("count")
+            && let Some(count) = at(&told, "meta").get("count")
         {
             meta.insert("count".to_owned(), count.clone());
         }
-        meta.insert("hasnext".to_owned(), (told["meta"]["hasnext"] == true).into());
-        match told["meta"]["cursor"].as_str() {
+        meta.insert("hasnext".to_owned(), (at(at(&told, "meta"), "hasnext") == true).into());
+        match at(at(&told, "meta"), "cursor").as_str() {
             Some(next) if next != cursor => cursor = next.to_owned(),
             _ => break,
         }

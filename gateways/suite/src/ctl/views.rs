@@ -10,6 +10,11 @@ pub(super) fn printable(text: &str) -> String {
     text.chars().map(spell).collect()
 }
 
+/// A field; null where there is none.
+pub(super) fn at<'v>(value: &'v Value, key: &str) -> &'v Value {
+    value.get(key).unwrap_or(&Value::Null)
+}
+
 /// One value.
 pub(super) fn text(value: &Value) -> String {
     match value {
@@ -31,21 +36,22 @@ fn limit(value: &Value) -> String {
 }
 
 pub(super) fn status(told: &Value) -> String {
-    let ready = match told["reason"].as_str().filter(|reason| !reason.is_empty()) {
+    let ready = match at(told, "reason").as_str().filter(|reason| !reason.is_empty()) {
         Some(reason) => format!("no: {reason}"),
-        None => text(&told["ready"]),
+        None => text(at(told, "ready")),
     };
-    let uptime = told["uptime"].as_u64().map_or_else(|| "-".to_owned(), duration);
+    let uptime = at(told, "uptime").as_u64().map_or_else(|| "-".to_owned(), duration);
     let head = pairs([
-        ("node", text(&told["node"])),
-        ("version", text(&told["version"])),
-        ("started", text(&told["started_at"])),
+        ("node", text(at(told, "node"))),
+        ("version", text(at(told, "version"))),
+        ("started", text(at(told, "started_at"))),
         ("uptime", uptime),
-        ("workers", text(&told["workers"])),
+        ("workers", text(at(told, "workers"))),
         ("ready", ready),
     ]);
-    let links = rows(&told["links"])
-        .map(|link| [&link["link"], &link["client_id"], &link["shard"], &link["online"], &link["state"]].map(text));
+    let links = rows(at(told, "links")).map(|link| {
+        [at(link, "link"), at(link, "client_id"), at(link, "shard"), at(link, "online"), at(link, "state")].map(text)
+    });
     format!("{head}\n{}", table(["LINK", "CLIENT ID", "SHARD", "ONLINE", "STATE"], links))
 }
 
@@ -63,12 +69,12 @@ fn duration(seconds: u64) -> String {
 pub(super) fn gateways(told: &Value) -> String {
     let gateways = rows(told).map(|gateway| {
         let loaded = gateway.get("listeners").is_some();
-        let listeners: Vec<String> = rows(&gateway["listeners"]).map(|listener| text(&listener["id"])).collect();
+        let listeners: Vec<String> = rows(at(gateway, "listeners")).map(|listener| text(at(listener, "id"))).collect();
         [
-            text(&gateway["name"]),
-            text(&gateway["status"]),
-            text(&gateway["current_connections"]),
-            if loaded { limit(&gateway["max_connections"]) } else { "-".to_owned() },
+            text(at(gateway, "name")),
+            text(at(gateway, "status")),
+            text(at(gateway, "current_connections")),
+            if loaded { limit(at(gateway, "max_connections")) } else { "-".to_owned() },
             if listeners.is_empty() { "-".to_owned() } else { listeners.join(" ") },
         ]
     });
@@ -78,26 +84,26 @@ pub(super) fn gateways(told: &Value) -> String {
 pub(super) fn listeners(told: &Value) -> String {
     let listeners = rows(told).map(|listener| {
         [
-            text(&listener["id"]),
-            text(&listener["bind"]),
-            text(&listener["running"]),
-            text(&listener["current_connections"]),
-            limit(&listener["max_connections"]),
+            text(at(listener, "id")),
+            text(at(listener, "bind")),
+            text(at(listener, "running")),
+            text(at(listener, "current_connections")),
+            limit(at(listener, "max_connections")),
         ]
     });
     table(["ID", "BIND", "RUNNING", "SESSIONS", "AT MOST"], listeners)
 }
 
 pub(super) fn clients(told: &Value) -> String {
-    let clients = rows(&told["data"]).map(|client| {
+    let clients = rows(at(told, "data")).map(|client| {
         [
-            text(&client["clientid"]),
-            text(&client["username"]),
-            format!("{} {}", text(&client["ip_address"]), text(&client["port"])),
-            text(&client["state"]),
-            text(&client["subscriptions_cnt"]),
-            text(&client["mqueue_len"]),
-            text(&client["connected_at"]),
+            text(at(client, "clientid")),
+            text(at(client, "username")),
+            format!("{} {}", text(at(client, "ip_address")), text(at(client, "port"))),
+            text(at(client, "state")),
+            text(at(client, "subscriptions_cnt")),
+            text(at(client, "mqueue_len")),
+            text(at(client, "connected_at")),
         ]
     });
     table(["CLIENT ID", "USER NAME", "ADDRESS PORT", "STATE", "SUBSCRIPTIONS", "HELD", "CONNECTED AT"], clients)
@@ -109,7 +115,7 @@ pub(super) fn client(told: &Value) -> String {
 }
 
 pub(super) fn subscriptions(told: &Value) -> String {
-    table(["TOPIC", "QOS"], rows(told).map(|row| [&row["topic"], &row["qos"]].map(text)))
+    table(["TOPIC", "QOS"], rows(told).map(|row| [at(row, "topic"), at(row, "qos")].map(text)))
 }
 
 #[cfg(test)]
