@@ -36,4 +36,4 @@ pub mod uplink;
 mod upstream;
 pub mod wheel;
 
-pub use codec_mqtt::Qos;
+pub use codec_mqtt::{Qos, Version};

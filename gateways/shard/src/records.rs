@@ -1,7 +1,7 @@
 //! What outlives the process: sessions on their way to the store and back, and acknowledgements that wait for it.
 
 use crate::shard::Shard;
-use bridge_core::bridge::LinkId;
+use bridge_core::bridge::{FilterRecord, LinkChanges, LinkId};
 use bridge_core::journal::Journal;
 use bridge_core::link::AckDue;
 use bridge_core::machine::{Frozen, Machine, Unthawed};
@@ -23,8 +23,10 @@ pub struct Record {
 /// Records to be written all at once, in this order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Records {
-    /// The records; empty = there was nothing to write.
+    /// Sessions of devices.
     pub records: Vec<Record>,
+    /// The links' sessions.
+    pub links: Vec<LinkChanges>,
     /// To be handed to [`Shard::written`] once they are written.
     pub upto: u64,
 }
@@ -79,13 +81,16 @@ impl Shard {
         machine.thaw(&mut self.around.cx(now), id, session)
     }
 
+    /// Tells a link what it has subscribed to at its broker: see [`Bridge::recall`](bridge_core::bridge::Bridge::recall).
+    pub fn recall(&mut self, link: LinkId, records: impl IntoIterator<Item = FilterRecord>) -> usize {
+        self.around.bridge.recall(link, records)
+    }
+
     /// What has changed since it was asked last, for the store; at most about [`MOST_RECORDS`] records or
     /// [`MOST_BYTES`] octets, the rest later. One lot is to be written before the next is asked for.
     pub fn take_records(&mut self, now: Now) -> Records {
+        let links = self.around.bridge.take_link_changes();
         let journal = &mut self.around.journal;
-        if journal.is_empty() {
-            return Records { records: Vec::new(), upto: journal.carried() };
-        }
         let now = Now { mono_ms: self.last.mono_ms.max(now.mono_ms), ..now };
         let (mut records, mut bytes) = (Vec::new(), 0_usize);
         while records.len() < MOST_RECORDS && bytes < MOST_BYTES {
@@ -93,7 +98,7 @@ impl Shard {
             bytes = bytes.saturating_add(record.session.as_ref().map_or(0, |session| session.len()));
             records.push(record);
         }
-        Records { records, upto: journal.carried() }
+        Records { records, links, upto: journal.carried() }
     }
 
     /// True when there is nothing to write, and nothing waits for it.

@@ -1,10 +1,10 @@
 //! A file of [redb](https://www.redb.org): copy on write, one fsync a commit, and a check of every page at the start.
 
 use crate::row::{link, link_value, session, session_key, session_value, set_aside};
-use crate::{Change, Entry, Loaded, MOST_SET_ASIDE, SessionStore, StoreFault, Verdict};
+use crate::{Change, Entry, Loaded, MOST_SET_ASIDE, SessionStore, StoreFault, Table, Verdict};
 use redb::backends::FileBackend;
 use redb::{
-    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageError, Table,
+    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageError,
     TableDefinition,
 };
 use std::collections::VecDeque;
@@ -15,7 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 type Rows = TableDefinition<'static, &'static [u8], &'static [u8]>;
-type Open<'a> = Table<'a, &'static [u8], &'static [u8]>;
+type Open<'a> = redb::Table<'a, &'static [u8], &'static [u8]>;
 
 const SESSIONS: Rows = TableDefinition::new("sessions");
 const LINKS: Rows = TableDefinition::new("links");
@@ -152,13 +152,20 @@ fn failed(fault: impl Into<redb::Error>) -> StoreFault {
 }
 
 impl SessionStore for FileStore {
-    fn load(&mut self, visit: &mut dyn FnMut(Entry<'_>) -> Verdict) -> Result<Loaded, StoreFault> {
+    fn load(&mut self, table: Table, visit: &mut dyn FnMut(Entry<'_>) -> Verdict) -> Result<Loaded, StoreFault> {
         let database = self.database()?;
         let mut sieve = Sieve::default();
-        let sessions = sieve.sift(database, SESSIONS, session, visit).map_err(failed)?;
-        let links = sieve.sift(database, LINKS, link, visit).map_err(failed)?;
-        if !sessions.is_empty() || !links.is_empty() {
-            sieve.sweep(database, &sessions, &links).map_err(failed)?;
+        let rows = match table {
+            Table::Sessions => SESSIONS,
+            Table::Links => LINKS,
+        };
+        let doomed = match table {
+            Table::Sessions => sieve.sift(database, rows, session, visit),
+            Table::Links => sieve.sift(database, rows, link, visit),
+        };
+        let doomed = doomed.map_err(failed)?;
+        if !doomed.is_empty() {
+            sieve.sweep(database, rows, &doomed).map_err(failed)?;
         }
         Ok(sieve.loaded)
     }
@@ -213,14 +220,12 @@ impl Sieve {
         Ok(doomed)
     }
 
-    fn sweep(&self, database: &Database, sessions: &[Vec<u8>], links: &[Vec<u8>]) -> Result<(), redb::Error> {
+    fn sweep(&self, database: &Database, rows: Rows, doomed: &[Vec<u8>]) -> Result<(), redb::Error> {
         let transaction = database.begin_write()?;
         {
-            for (rows, keys) in [(SESSIONS, sessions), (LINKS, links)] {
-                let mut table = transaction.open_table(rows)?;
-                for key in keys {
-                    table.remove(key.as_slice())?;
-                }
+            let mut table = transaction.open_table(rows)?;
+            for key in doomed {
+                table.remove(key.as_slice())?;
             }
             let mut corrupt = transaction.open_table(CORRUPT)?;
             let mut next = corrupt.last()?.map_or(0, |(number, _)| number.value().saturating_add(1));
@@ -257,6 +262,7 @@ fn commit(database: &Database, changes: &[Change]) -> Result<u64, redb::Error> {
                     put(&mut links, name.as_bytes(), &link_value(name.as_bytes(), value))?
                 }
                 Change::Link { name, value: None } => remove(&mut links, name.as_bytes())?,
+                Change::ForgetLinks { prefix } => forget(&mut links, prefix.as_bytes())?,
             };
             octets = octets.saturating_add(length as u64);
         }
@@ -273,6 +279,15 @@ fn put(table: &mut Open<'_>, key: &[u8], value: &[u8]) -> Result<usize, redb::Er
 fn remove(table: &mut Open<'_>, key: &[u8]) -> Result<usize, redb::Error> {
     table.remove(key)?;
     Ok(key.len())
+}
+
+/// Removes all whose key begins so.
+fn forget(table: &mut Open<'_>, prefix: &[u8]) -> Result<usize, redb::Error> {
+    let rows = table.extract_from_if(prefix.., |key, _| key.starts_with(prefix))?;
+    for row in rows {
+        row?;
+    }
+    Ok(prefix.len())
 }
 
 /// True if the session has begun anew elsewhere.

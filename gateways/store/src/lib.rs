@@ -8,12 +8,14 @@
 mod counts;
 mod fault;
 mod file;
+mod links;
 mod memory;
 mod row;
 mod writer;
 
 pub use fault::StoreFault;
 pub use file::{FileStore, Opened};
+pub use links::{LinkMemory, link_changes};
 pub use memory::MemoryStore;
 pub use writer::{Hand, Writer};
 
@@ -21,12 +23,12 @@ use std::fmt::Debug;
 
 /// Keeps rows. One owner at a time.
 pub trait SessionStore: Debug + Send {
-    /// Shows `visit` every row, in no order that means anything, and does with it as `visit` says. Rows that fail their
-    /// checksum are set aside without being shown.
+    /// Shows `visit` every row of a table, in no order that means anything, and does with it as `visit` says. Rows that
+    /// fail their checksum are set aside without being shown.
     ///
     /// # Errors
     /// If the store cannot be read, or what `visit` said cannot be carried out.
-    fn load(&mut self, visit: &mut dyn FnMut(Entry<'_>) -> Verdict) -> Result<Loaded, StoreFault>;
+    fn load(&mut self, table: Table, visit: &mut dyn FnMut(Entry<'_>) -> Verdict) -> Result<Loaded, StoreFault>;
 
     /// Makes all changes, in this order, or none; they are there after a crash once this has returned. Returns how many
     /// octets were written, keys included.
@@ -34,6 +36,15 @@ pub trait SessionStore: Debug + Send {
     /// # Errors
     /// Why none was made.
     fn write(&mut self, changes: &[Change]) -> Result<u64, StoreFault>;
+}
+
+/// What is read at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// Sessions of devices.
+    Sessions,
+    /// Facts about links.
+    Links,
 }
 
 /// A row as it is read.
@@ -101,6 +112,11 @@ pub enum Change {
         name: Box<str>,
         /// The value; `None` removes it.
         value: Option<Box<[u8]>>,
+    },
+    /// Removes everything about links whose key begins so.
+    ForgetLinks {
+        /// The beginning.
+        prefix: Box<str>,
     },
 }
 

@@ -1,5 +1,5 @@
 use crate::row::{link, link_value, session, session_key, session_value, set_aside};
-use crate::{Change, Entry, Loaded, MOST_SET_ASIDE, SessionStore, StoreFault, Verdict};
+use crate::{Change, Entry, Loaded, MOST_SET_ASIDE, SessionStore, StoreFault, Table, Verdict};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -55,6 +55,10 @@ impl Rows {
                 let value = content.as_ref().map(|content| session_value(&key, *home, content));
                 (&mut self.sessions, key, value)
             }
+            Change::ForgetLinks { prefix } => {
+                self.links.retain(|key, _| !key.starts_with(prefix.as_bytes()));
+                return prefix.len() as u64;
+            }
             Change::Link { name, value } => {
                 let key = name.as_bytes().to_vec();
                 let value = value.as_ref().map(|value| link_value(&key, value));
@@ -95,11 +99,13 @@ impl Rows {
 }
 
 impl SessionStore for MemoryStore {
-    fn load(&mut self, visit: &mut dyn FnMut(Entry<'_>) -> Verdict) -> Result<Loaded, StoreFault> {
+    fn load(&mut self, table: Table, visit: &mut dyn FnMut(Entry<'_>) -> Verdict) -> Result<Loaded, StoreFault> {
         let (mut rows, mut loaded) = (self.rows(), Loaded::default());
         let Rows { sessions, links, set_aside: aside, .. } = &mut *rows;
-        Rows::sift(sessions, aside, session, visit, &mut loaded);
-        Rows::sift(links, aside, link, visit, &mut loaded);
+        match table {
+            Table::Sessions => Rows::sift(sessions, aside, session, visit, &mut loaded),
+            Table::Links => Rows::sift(links, aside, link, visit, &mut loaded),
+        }
         while aside.len() as u64 > MOST_SET_ASIDE {
             aside.pop_front();
         }

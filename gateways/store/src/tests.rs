@@ -65,7 +65,7 @@ fn link(name: &str, value: Option<&str>) -> Change {
 /// Everything that is kept, as `id@shard/of`: content.
 fn all(store: &mut dyn SessionStore) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
-    let loaded = store.load(&mut |entry| {
+    let mut show = |entry: Entry<'_>| {
         let (key, value) = match entry {
             Entry::Session { gateway, id, home, session } => {
                 assert_eq!(gateway, "mqttsn");
@@ -75,8 +75,9 @@ fn all(store: &mut dyn SessionStore) -> BTreeMap<String, String> {
         };
         found.insert(key, String::from_utf8(value.to_vec()).unwrap());
         Verdict::Keep
-    });
-    assert_eq!(loaded.unwrap().kept, found.len() as u64);
+    };
+    let kept = [Table::Sessions, Table::Links].map(|table| store.load(table, &mut show).unwrap().kept);
+    assert_eq!(kept.into_iter().sum::<u64>(), found.len() as u64);
     found
 }
 
@@ -90,7 +91,14 @@ fn what_was_written_is_there_for_the_next_process() {
         assert_eq!(all(&mut *store), texts([]));
         store.write(&[put("a", "1"), put("b", "1"), link("l", Some("x")), link("m", Some("y"))]).unwrap();
         store.write(&[put("b", "2"), gone("a", HERE), gone("never", HERE), link("m", None)]).unwrap();
-        let expected = texts([("b@1/2", "2"), ("l", "x")]);
+        store.write(&["k", "l1", "l2", "lamp", "m"].map(|name| link(name, Some("z")))).unwrap();
+        store.write(&[Change::ForgetLinks { prefix: "la".into() }, link("n", Some("z"))]).unwrap();
+        store
+            .write(&[Change::ForgetLinks { prefix: "l1".into() }, Change::ForgetLinks { prefix: "?".into() }])
+            .unwrap();
+        let links = [("k", "z"), ("l", "x"), ("l2", "z"), ("m", "z"), ("n", "z")];
+        let mut expected = texts(links);
+        expected.insert("b@1/2".into(), "2".into());
         let mut store = next(store);
         assert_eq!(all(&mut *store), expected);
     });
@@ -116,8 +124,11 @@ fn rows_go_as_the_reader_says() {
     each(|mut store, next| {
         store.write(&[put("a", "1"), put("b", "1"), put("c", "1"), link("l", Some("x"))]).unwrap();
         let mut verdicts = [Verdict::Keep, Verdict::Remove, Verdict::SetAside, Verdict::Remove].into_iter();
-        let loaded = store.load(&mut |_| verdicts.next().unwrap()).unwrap();
-        assert_eq!(loaded, Loaded { kept: 1, removed: 2, set_aside: 1 });
+        let mut loads =
+            [Table::Sessions, Table::Links].map(|table| store.load(table, &mut |_| verdicts.next().unwrap()));
+        let loaded = loads.each_mut().map(|loaded| *loaded.as_ref().unwrap());
+        let expected = [Loaded { kept: 1, removed: 1, set_aside: 1 }, Loaded { kept: 0, removed: 1, set_aside: 0 }];
+        assert_eq!(loaded, expected);
         let mut store = next(store);
         assert_eq!(all(&mut *store), texts([("a@1/2", "1")]));
     });
@@ -139,7 +150,7 @@ fn a_spoilt_row_is_set_aside_and_the_rest_is_there() {
     let mut memory = MemoryStore::default();
     memory.write(&[put("a", "1"), put("b", "1")]).unwrap();
     assert!(memory.spoil("mqttsn", "a"));
-    let loaded = memory.load(&mut |_| Verdict::Keep).unwrap();
+    let loaded = memory.load(Table::Sessions, &mut |_| Verdict::Keep).unwrap();
     assert_eq!((loaded, memory.set_aside()), (Loaded { kept: 1, removed: 0, set_aside: 1 }, 1));
     assert!(!memory.spoil("mqttsn", "a"), "it is gone from the sessions");
 }
@@ -165,7 +176,7 @@ fn rows_in_a_file_that_nobody_can_read_are_kept_aside_and_not_without_end() {
         }
     });
     let mut store = folder.open().store;
-    let loaded = store.load(&mut |_| Verdict::Keep).unwrap();
+    let loaded = store.load(Table::Sessions, &mut |_| Verdict::Keep).unwrap();
     assert_eq!(loaded, Loaded { kept: 1, removed: 0, set_aside: MOST_SET_ASIDE + 1 });
     drop(store);
     let database = Database::open(folder.file()).unwrap();

@@ -2,7 +2,7 @@
 //! commit together.
 
 use crate::counts::StoreCount;
-use crate::{Change, Entry, Loaded, SessionStore, StoreFault, Verdict};
+use crate::{Change, Entry, Loaded, SessionStore, StoreFault, Table, Verdict};
 use bridge_core::meter::{Counts, Meter};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -117,12 +117,12 @@ impl Writer {
         self.counts.meter()
     }
 
-    /// Reads the store, at the start: see [`SessionStore::load`].
+    /// Reads a table of the store, at the start: see [`SessionStore::load`].
     ///
     /// # Errors
     /// As there.
-    pub fn load(&mut self, visit: &mut dyn FnMut(Entry<'_>) -> Verdict) -> Result<Loaded, StoreFault> {
-        let loaded = self.store.load(visit)?;
+    pub fn load(&mut self, table: Table, visit: &mut dyn FnMut(Entry<'_>) -> Verdict) -> Result<Loaded, StoreFault> {
+        let loaded = self.store.load(table, visit)?;
         self.counts.add(StoreCount::SetAside, loaded.set_aside);
         Ok(loaded)
     }

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
-use store::{Change, Entry, Hand, Home, Loaded, MemoryStore, SessionStore, StoreFault, Verdict, Writer};
+use store::{Change, Entry, Hand, Home, Loaded, MemoryStore, SessionStore, StoreFault, Table, Verdict, Writer};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -45,7 +45,7 @@ fn ids(store: &mut dyn SessionStore) -> Vec<String> {
         Verdict::Keep
     };
     let mut all = all;
-    store.load(&mut all).unwrap();
+    store.load(Table::Sessions, &mut all).unwrap();
     found
 }
 
@@ -58,8 +58,8 @@ struct Slow {
 }
 
 impl SessionStore for Slow {
-    fn load(&mut self, visit: &mut dyn FnMut(Entry<'_>) -> Verdict) -> Result<Loaded, StoreFault> {
-        self.inner.load(visit)
+    fn load(&mut self, table: Table, visit: &mut dyn FnMut(Entry<'_>) -> Verdict) -> Result<Loaded, StoreFault> {
+        self.inner.load(table, visit)
     }
 
     fn write(&mut self, changes: &[Change]) -> Result<u64, StoreFault> {

@@ -18,11 +18,12 @@ use crate::embedded::{self, Embedded};
 use crate::failure::Failure;
 use crate::former_links::FormerLinks;
 use crate::reload::{Reach, Reloading};
+use crate::sessions::Sessions;
 use crate::signals::{Asked, Signals};
 use crate::startup::{Overview, Row};
 use crate::wiring::{self, Listener, Node, SOCKET_BUFFER, Wired};
 use crate::worker::{self, Ended, Part, Worker, WorkerSettings};
-use crate::{logs, node_name, sessions};
+use crate::{logs, node_name};
 
 /// Runs until a signal, or until a part of it fails.
 ///
@@ -88,17 +89,22 @@ fn start(config: &Config, ended: mpsc::UnboundedSender<Ended>) -> Result<(Runnin
     let text = overview.text();
     warn_of_small_buffers(&listeners);
     let inventory = wiring::inventory(config, &name, &listeners);
-    let Wired { mut shards, gates, directory, mqttsn } = wiring::shards(&node, listeners, random)?;
+    let mut sessions = Sessions::open(&node)?;
+    let memory = sessions.as_ref().map(Sessions::links);
+    let Wired { mut shards, gates, directory, mqttsn } = wiring::shards(&node, listeners, memory, random)?;
     let former = FormerLinks::find(&node);
     let clock = Clock::start();
     // Before the links come up: what the broker has kept for a session must find it.
-    let sessions = sessions::restore(config, &mut shards, clock, &ended)?;
+    if let Some(sessions) = &mut sessions {
+        sessions.restore(&mut shards, clock)?;
+    }
+    let store_meter = sessions.map(|sessions| sessions.start(&ended)).transpose()?;
     let mut workers = start_workers(clock, shards, &ended)?;
     let reach = Reach { gates, mqttsn, commands: workers.iter().map(|worker| worker.commands.clone()).collect() };
-    let durable = sessions.is_some();
+    let durable = store_meter.is_some();
     if let Some(first) = workers.first_mut() {
         // What the node has once is told once.
-        first.meters.extend(std::iter::once(former.meter()).chain(sessions));
+        first.meters.extend(std::iter::once(former.meter()).chain(store_meter));
     }
     tokio::spawn(former.end_sessions(clock, random()?));
     let stopping = Arc::new(AtomicBool::new(false));

@@ -1,24 +1,33 @@
 //! Sessions that outlive the process: opened, brought back to their shards, and written from then on.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
+use bridge_core::bridge::LinkId;
 use bridge_core::machine::Unthawed;
 use bridge_core::meter::Meter;
 use bridge_core::peer::GatewayId;
 use bridge_core::time::Now;
-use config::{Config, SessionStore};
-use store::{Entry, FileStore, Home, StoreFault, Verdict, Writer};
+use config::SessionStore;
+use store::{Entry, FileStore, Hand, Home, LinkMemory, StoreFault, Table, Verdict, Writer};
 use tokio::sync::mpsc;
 use transport::{Carrier, Clock};
 
 use crate::failure::Failure;
-use crate::wiring::GATEWAYS;
+use crate::wiring::{self, GATEWAYS, Node};
 use crate::worker::{Ended, Part, WorkerSettings, guarded};
 
 /// In `node.data_dir`.
 const FILE: &str = "sessions.redb";
+
+/// The store, before its writer runs.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    writer: Writer,
+    hands: Vec<Hand>,
+    links: LinkMemory,
+}
 
 /// What became of the sessions in the store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,41 +38,74 @@ struct Fates {
     no_room: u64,
 }
 
-/// Opens the store, brings its sessions back to the shards, and starts the thread that writes what they change. Returns
-/// what it counts; `None` while sessions live in memory only.
-///
-/// # Errors
-/// If there is no store: another process has it, or the system refuses it.
-pub(crate) fn restore(
-    config: &Config,
-    shards: &mut [WorkerSettings],
-    clock: Clock,
-    ended: &mpsc::UnboundedSender<Ended>,
-) -> Result<Option<Arc<Meter>>, Failure> {
-    if config.sessions.store == SessionStore::Memory {
-        return Ok(None);
+impl Sessions {
+    /// Opens the store, and reads what the links have to know. `None` while sessions live in memory only.
+    ///
+    /// # Errors
+    /// If there is no store: another process has it, or the system refuses it.
+    pub(crate) fn open(node: &Node<'_>) -> Result<Option<Self>, Failure> {
+        if node.config.sessions.store == SessionStore::Memory {
+            return Ok(None);
+        }
+        let store = open(&node.config.node.data_dir.join(FILE))?;
+        let (mut writer, hands) = Writer::new(Box::new(store), node.workers);
+        let mut links = LinkMemory::new(wiring::link_ids(node));
+        let visit = &mut |entry: Entry<'_>| match entry {
+            Entry::Link { name, value } => links.read(name, value),
+            Entry::Session { .. } => Verdict::Keep,
+        };
+        writer.load(Table::Links, visit).map_err(|fault| unusable(&fault))?;
+        Ok(Some(Self { writer, hands, links }))
     }
-    let count = u16::try_from(shards.len()).unwrap_or(u16::MAX);
-    let store = open(config.node.data_dir.join(FILE))?;
-    let (mut writer, hands) = Writer::new(Box::new(store), count);
-    let (mono_ms, wall_ms) = clock.now();
-    bring_back(&mut writer, shards, Now { mono_ms, wall_ms }).map_err(|fault| unusable(&fault))?;
-    for ((shard, worker), hand) in (0..=u8::MAX).zip(shards).zip(hands) {
-        worker.driver.records = Some(Carrier { hand, gateways: GATEWAYS.to_vec(), home: Home { shard, of: count } });
+
+    /// What the links left.
+    pub(crate) const fn links(&self) -> &LinkMemory {
+        &self.links
     }
-    let (meter, ended) = (writer.meter(), ended.clone());
-    let body = move || {
-        let how = guarded(|| writer.run().map_err(|fault| format!("sessions are not written: {fault}")));
-        // The receiver is gone only when the process is about to be.
-        drop(ended.send(Ended { who: Part::Sessions, how }));
-    };
-    let thread = thread::Builder::new().name("sessions".to_owned()).spawn(body);
-    thread.map_err(|fault| Failure::Running(format!("cannot start the session store: {fault}")))?;
-    Ok(Some(meter))
+
+    /// Brings the sessions back to the shards, and tells the links what they have subscribed to.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub(crate) fn restore(&mut self, shards: &mut [WorkerSettings], clock: Clock) -> Result<(), Failure> {
+        let (mono_ms, wall_ms) = clock.now();
+        let now = Now { mono_ms, wall_ms };
+        bring_back(&mut self.writer, shards, now).map_err(|fault| unusable(&fault))?;
+        let of = u16::try_from(shards.len()).unwrap_or(u16::MAX);
+        for ((number, worker), hand) in (0..=u8::MAX).zip(shards).zip(self.hands.drain(..)) {
+            for link in (0..worker.shard.links()).map(LinkId) {
+                let client_id = worker.shard.link(link).map(|link| link.client_id().to_owned()).unwrap_or_default();
+                let senseless = worker.shard.recall(link, self.links.take_filters(&client_id));
+                if senseless > 0 {
+                    tracing::warn!(%client_id, records = senseless, "subscriptions of a link that make no sense");
+                }
+            }
+            let home = Home { shard: number, of };
+            worker.driver.records = Some(Carrier { hand, gateways: GATEWAYS.to_vec(), home });
+        }
+        Ok(())
+    }
+
+    /// Starts the thread that writes. Returns what it counts.
+    ///
+    /// # Errors
+    /// If there is no thread.
+    pub(crate) fn start(self, ended: &mpsc::UnboundedSender<Ended>) -> Result<Arc<Meter>, Failure> {
+        let (writer, ended) = (self.writer, ended.clone());
+        let meter = writer.meter();
+        let body = move || {
+            let how = guarded(|| writer.run().map_err(|fault| format!("sessions are not written: {fault}")));
+            // The receiver is gone only when the process is about to be.
+            drop(ended.send(Ended { who: Part::Sessions, how }));
+        };
+        let thread = thread::Builder::new().name("sessions".to_owned()).spawn(body);
+        thread.map_err(|fault| Failure::Running(format!("cannot start the session store: {fault}")))?;
+        Ok(meter)
+    }
 }
 
-fn open(path: PathBuf) -> Result<FileStore, Failure> {
-    let opened = FileStore::open(&path).map_err(|fault| unusable(&fault))?;
+fn open(path: &Path) -> Result<FileStore, Failure> {
+    let opened = FileStore::open(path).map_err(|fault| unusable(&fault))?;
     if let Some((aside, reason)) = opened.damaged {
         tracing::error!(file = %path.display(), kept = %aside.display(), reason, "damaged session store: a new one begun");
     }
@@ -77,7 +119,7 @@ fn unusable(fault: &StoreFault) -> Failure {
 fn bring_back(writer: &mut Writer, shards: &mut [WorkerSettings], now: Now) -> Result<(), StoreFault> {
     let count = u16::try_from(shards.len()).unwrap_or(u16::MAX);
     let mut fates = Fates::default();
-    let loaded = writer.load(&mut |entry| match entry {
+    let loaded = writer.load(Table::Sessions, &mut |entry| match entry {
         Entry::Session { gateway, id, home, session } => {
             let number = (0..).zip(GATEWAYS).find(|(_, name)| *name == gateway).map(|(number, _)| GatewayId(number));
             let worker = shards.get_mut(usize::from(home.in_node_of(count, id)));
@@ -117,5 +159,19 @@ impl Fates {
                 Verdict::Keep
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_that_is_not_back_goes_only_if_its_time_is_over() {
+        let mut fates = Fates::default();
+        let all = [Ok(()), Err(Unthawed::Expired), Err(Unthawed::Corrupt), Err(Unthawed::NoRoom)];
+        let verdicts = all.map(|thawed| fates.judge(thawed));
+        assert_eq!(verdicts, [Verdict::Keep, Verdict::Remove, Verdict::SetAside, Verdict::Keep]);
+        assert_eq!(fates, Fates { restored: 1, expired: 1, no_room: 1 });
     }
 }

@@ -15,9 +15,10 @@ use bridge_core::machine::Machine;
 use bridge_core::owners::Directory;
 use bridge_core::peer::{GatewayId, ListenerId, ShardId};
 use bridge_core::template::{Literals, Template, Values};
-use config::{Config, SessionStore};
+use config::Config;
 use mqttsn::{Mqttsn, MqttsnConfig};
 use shard::{Shard, ShardSettings};
+use store::LinkMemory;
 use tokio::sync::mpsc;
 use transport::DriverSettings;
 use transport::broker::Target;
@@ -182,13 +183,15 @@ pub(crate) fn inventory(config: &Config, node: &str, listeners: &[Listener]) -> 
     }
 }
 
-/// Puts the shards together. `seed` is drawn anew for each use, from the system.
+/// Puts the shards together. `memory`: what the links left in the store that outlives the process, if there is one;
+/// `seed` is drawn anew for each use, from the system.
 ///
 /// # Errors
 /// What cannot be put together, by its key.
 pub(crate) fn shards(
     node: &Node<'_>,
     listeners: Vec<Listener>,
+    memory: Option<&LinkMemory>,
     mut seed: impl FnMut() -> Result<u64, Failure>,
 ) -> Result<Wired, Failure> {
     let events = events(&node.config.events, node.name)?;
@@ -219,7 +222,7 @@ pub(crate) fn shards(
         let machine_meters = vec![machine.meter()];
         let machines: Vec<Box<dyn Machine + Send>> = vec![Box::new(machine)];
         let bridge = BridgeSettings {
-            links: links(node, number, status.as_ref()),
+            links: links(node, number, status.as_ref(), memory),
             listeners: mountpoints.iter().cloned().map(ListenerRules::new).collect(),
             node: node.name.into(),
             status,
@@ -233,7 +236,7 @@ pub(crate) fn shards(
             gates: gates.clone(),
             directory: Arc::clone(&directory),
             max_routes: MAX_ROUTES,
-            durable: node.config.sessions.store == SessionStore::File,
+            durable: memory.is_some(),
             seed: seed()?,
         };
         let (commands, heard) = mpsc::channel(COMMANDS);
@@ -281,13 +284,16 @@ pub(crate) fn link_ids(node: &Node<'_>) -> Vec<String> {
 }
 
 /// The links of shard `number`. They are counted node-wide; the first of shard 0 has the will.
-fn links(node: &Node<'_>, number: u8, status: Option<&NodeStatus>) -> Vec<LinkSettings> {
+fn links(node: &Node<'_>, number: u8, status: Option<&NodeStatus>, memory: Option<&LinkMemory>) -> Vec<LinkSettings> {
     let each = usize::from(links_per_worker(node.config.broker.link.connections, node.workers));
     let ids = link_ids(node).into_iter().skip(usize::from(number) * each).take(each);
     ids.enumerate()
-        .map(|(place, client_id)| LinkSettings {
-            will: status.filter(|_| place == 0).map(farewell),
-            ..link(node, client_id, SessionScope::Process)
+        .map(|(place, client_id)| {
+            let scope = match memory {
+                Some(memory) => SessionScope::Durable(memory.session(&client_id)),
+                None => SessionScope::Process,
+            };
+            LinkSettings { will: status.filter(|_| place == 0).map(farewell), ..link(node, client_id, scope) }
         })
         .collect()
 }
@@ -360,7 +366,7 @@ mod tests {
         let node = node(&config, 2);
         let events = events(&config.events, node.name).unwrap().unwrap();
         let status = node_status(&events).unwrap();
-        let [mine, others] = [links(&node, 0, Some(&status)), links(&node, 1, None)];
+        let [mine, others] = [links(&node, 0, Some(&status), None), links(&node, 1, None, None)];
         let named: Vec<_> =
             mine.iter().chain(&others).map(|link| (link.client_id.as_str(), link.will.is_some())).collect();
         let expected = [

@@ -25,7 +25,7 @@ use bridge_core::time::{Deadline, Now};
 use counts::DriverCount;
 use line::Line;
 pub use records::Carrier;
-use records::Records;
+use records::Courier;
 use shard::{Forward, Shard};
 use std::future::poll_fn;
 use std::io;
@@ -125,7 +125,7 @@ pub struct Driver {
     commands: mpsc::Receiver<Command>,
     inbox: mpsc::Receiver<Forward>,
     shards: Vec<mpsc::Sender<Forward>>,
-    records: Option<Records>,
+    records: Option<Courier>,
     sleep: Pin<Box<Sleep>>,
     drain: Option<Deadline>,
     counts: Counts<DriverCount>,
@@ -154,7 +154,7 @@ impl Driver {
             commands: settings.commands,
             inbox: settings.inbox,
             shards: settings.shards,
-            records: settings.records.map(Records::new),
+            records: settings.records.map(Courier::new),
             sleep: Box::pin(tokio::time::sleep(IDLE)),
             drain: None,
             counts: Counts::default(),

@@ -1,9 +1,9 @@
 //! Carries what a shard has changed to the store, and the word that it is written back.
 
 use bridge_core::time::Now;
-use shard::{Record, Shard};
+use shard::{Record, Records, Shard};
 use std::task::{Context, Poll};
-use store::{Change, Hand, Home};
+use store::{Change, Hand, Home, link_changes};
 
 /// What a driver needs to carry records.
 #[derive(Debug)]
@@ -18,13 +18,13 @@ pub struct Carrier {
 
 /// At most one lot is under way: what changes meanwhile goes with the next, once.
 #[derive(Debug)]
-pub(super) struct Records {
+pub(super) struct Courier {
     carrier: Carrier,
     /// The marks that are safe when the lot under way is.
     upto: u64,
 }
 
-impl Records {
+impl Courier {
     pub(super) const fn new(carrier: Carrier) -> Self {
         Self { carrier, upto: 0 }
     }
@@ -42,18 +42,20 @@ impl Records {
 
     /// Hands over what has changed, if the writer is free. True when there is something new to wait for, or to say.
     pub(super) fn carry(&mut self, now: Now, shard: &mut Shard) -> bool {
-        if !self.carrier.hand.is_free() || shard.is_written() {
+        if !self.carrier.hand.is_free() {
             return false;
         }
-        let records = shard.take_records(now);
-        self.upto = records.upto;
-        let changes: Vec<Change> = records.records.into_iter().filter_map(|record| self.change(record)).collect();
-        if changes.is_empty() {
-            shard.written(now, self.upto);
-        } else {
+        let Records { records, links, upto } = shard.take_records(now);
+        self.upto = upto;
+        let mut changes: Vec<Change> = records.into_iter().filter_map(|record| self.change(record)).collect();
+        changes.extend(links.into_iter().flat_map(link_changes));
+        if !changes.is_empty() {
             self.carrier.hand.send(changes);
+            return true;
         }
-        true
+        let waits = !shard.is_written();
+        shard.written(now, upto);
+        waits
     }
 
     /// True when everything is safe.
