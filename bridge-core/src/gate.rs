@@ -50,15 +50,25 @@ impl Gate {
     /// Which limit is reached.
     pub fn enter(&self, now: Now) -> Result<(), Shut> {
         // The count first: a refused session must not use up this second's allowance.
+        self.readmit()?;
+        if !self.within_rate(now) {
+            self.leave();
+            return Err(Shut::TooFast);
+        }
+        Ok(())
+    }
+
+    /// Lets in a session that was in when an earlier process ended: it is not a new one. [`Gate::leave`] must follow when
+    /// it ends.
+    ///
+    /// # Errors
+    /// [`Shut::Full`].
+    pub fn readmit(&self) -> Result<(), Shut> {
         let before = self.sessions.fetch_add(1, Ordering::Relaxed);
         let most = self.max_sessions.load(Ordering::Relaxed);
         if most != 0 && before >= most {
             self.leave();
             return Err(Shut::Full);
-        }
-        if !self.within_rate(now) {
-            self.leave();
-            return Err(Shut::TooFast);
         }
         Ok(())
     }
@@ -113,6 +123,14 @@ impl Gates {
         self.get(listener).map_or(Ok(()), |gate| gate.enter(now))
     }
 
+    /// See [`Gate::readmit`]. A listener without a gate lets everybody in.
+    ///
+    /// # Errors
+    /// [`Shut::Full`].
+    pub fn readmit(&self, listener: ListenerId) -> Result<(), Shut> {
+        self.get(listener).map_or(Ok(()), Gate::readmit)
+    }
+
     /// See [`Gate::leave`].
     pub fn leave(&self, listener: ListenerId) {
         if let Some(gate) = self.get(listener) {
@@ -160,6 +178,16 @@ mod tests {
         assert_eq!((gate.enter(at(0)), gate.enter(at(0))), (Ok(()), Err(Shut::TooFast)));
         gate.set_limits(1, 0);
         assert_eq!((gate.enter(at(5000)), gate.sessions()), (Err(Shut::Full), 2), "who is in stays in");
+    }
+
+    #[test]
+    fn who_was_in_before_comes_back_as_fast_as_it_likes_while_there_is_room() {
+        let gate = Gate::new(3, 1);
+        assert_eq!(
+            [gate.readmit(), gate.readmit(), gate.enter(at(0)), gate.readmit()],
+            [Ok(()), Ok(()), Ok(()), Err(Shut::Full)]
+        );
+        assert_eq!(gate.sessions(), 3);
     }
 
     #[test]

@@ -82,7 +82,7 @@ impl Mqttsn {
         if let Err(why) = session.subscribe_for(&self.base, cx, filter, qos) {
             return Answer::Refused(why);
         }
-        self.base.changed(cx, key);
+        self.changed(cx, key);
         Answer::Done
     }
 
@@ -94,7 +94,7 @@ impl Mqttsn {
         }
         // A SUBACK that would have told a topic id does not come any more.
         session.pump(&mut self.base, cx, key);
-        self.base.changed(cx, key);
+        self.changed(cx, key);
         Answer::Done
     }
 }

@@ -11,7 +11,6 @@ use bridge_core::meter::Counts;
 use bridge_core::peer::GatewayId;
 use bridge_core::slab::Key;
 use bridge_core::time::Now;
-use bridge_core::uplink::Token;
 use bridge_core::wheel::{TimerId, Wheel};
 use codec_mqttsn as sn;
 use settings::Secret;
@@ -83,11 +82,6 @@ impl Base {
             self.counts.up(count);
         }
         fits
-    }
-
-    /// A session is not what it was, as far as that must outlive the process.
-    pub(crate) fn changed(&self, cx: &mut Cx<'_>, key: Key) {
-        cx.journal.touch(self.gateway, Token(key.to_bits()));
     }
 
     /// Arms a timer for the next repetition of something.

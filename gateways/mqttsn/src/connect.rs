@@ -207,6 +207,7 @@ impl Mqttsn {
         let session = Session {
             id: id.into(),
             generated,
+            stored: false,
             address: sender.at.into(),
             proven: sender.proven.identity.map(Into::into),
             identity,
@@ -285,7 +286,7 @@ impl Mqttsn {
             session.arrived(&self.base, cx);
         }
         self.set_life(key, lost_at);
-        self.base.changed(cx, key);
+        self.changed(cx, key);
         if let Some(session) = self.sessions.get_mut(key) {
             session.resume(&mut self.base, cx, key);
         }

@@ -42,6 +42,16 @@ pub(crate) struct Registering {
 }
 
 impl Down {
+    /// Nothing, and msg ids that go on after this one.
+    pub(crate) fn from_msg_id(last_msg_id: u16) -> Self {
+        Self { last_msg_id, ..Self::default() }
+    }
+
+    /// The msg id that was given last.
+    pub(crate) const fn last_msg_id(&self) -> u16 {
+        self.last_msg_id
+    }
+
     /// A msg id that is not in use. 0 is no id.
     pub(crate) fn next_msg_id(&mut self) -> MsgId {
         loop {

@@ -66,7 +66,7 @@ impl Mqttsn {
         session.close_dialogue(&mut self.base);
         session.down.rest(&mut self.base);
         session.enter(&self.base, State::Away { since_ms: cx.now.wall_ms });
-        self.base.changed(cx, key);
+        self.changed(cx, key);
         self.sessions.unbind(key);
         self.set_life(key, Some(cx.now.mono_ms.saturating_add(self.base.rules.session_expiry_ms)));
     }
@@ -76,7 +76,9 @@ impl Mqttsn {
         let Some(session) = self.forget(cx, key) else { return };
         cx.gates.leave(session.address.listener());
         cx.owners.release(self.base.gateway, &session.id);
-        cx.journal.forget(self.base.gateway, &session.id);
+        if session.stored {
+            cx.journal.forget(self.base.gateway, &session.id);
+        }
     }
 
     fn forget(&mut self, cx: &mut Cx<'_>, key: Key) -> Option<Session> {

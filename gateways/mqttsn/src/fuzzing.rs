@@ -9,7 +9,7 @@ use bridge_core::downlink::{Delivery, Downlink, Outcome};
 use bridge_core::gate::{Gate, Gates};
 use bridge_core::journal::Journal;
 use bridge_core::link::{LinkSettings, Password, QueueLimits, SessionScope, VersionChoice};
-use bridge_core::machine::{Cx, Input, Machine};
+use bridge_core::machine::{Cx, Frozen, Input, Machine};
 use bridge_core::outbox::Outbox;
 use bridge_core::owners::{Directory, Owners};
 use bridge_core::peer::{GatewayId, ListenerId, Peer, Proven, ShardId};
@@ -46,6 +46,7 @@ pub fn machine(data: &[u8]) {
         // Whatever is due was done.
         assert!(bench.machine.next_deadline().is_none_or(|at| at > bench.last_timer), "a deadline was left behind");
     }
+    bench.survives();
     bench.end();
 }
 
@@ -181,6 +182,60 @@ impl Bench {
         }
     }
 
+    /// Written down and brought back, a session is what it was; and a record that was spoilt is no session, or one that
+    /// keeps the rules.
+    fn survives(&self) {
+        let first = self.written();
+        let second = self.next(&first);
+        let again = second.written();
+        let calm = |id: &str| self.machine.is_calm(id);
+        for (id, record) in first.iter().filter(|(id, _)| calm(id)) {
+            let other = again.iter().find(|(other, _)| other == id).map(|(_, other)| other);
+            assert_eq!(other, Some(record), "{id} is not what it was");
+        }
+        assert_eq!(self.next(&again).written(), again, "it changes each time");
+        let mut rng = Rng::seeded(self.now_ms);
+        let spoilt = first.iter().map(|(id, record)| (id.clone(), spoil(&mut rng, record))).collect::<Vec<_>>();
+        self.next(&spoilt);
+    }
+
+    /// What the store would have, in the order of the ids.
+    fn written(&self) -> Vec<(String, Vec<u8>)> {
+        let mut all = Vec::new();
+        for key in self.machine.keys() {
+            let mut record = Vec::new();
+            if let Frozen::Kept { id } = self.machine.freeze(self.now(), Token(key.to_bits()), &mut record) {
+                all.push((id.to_owned(), record));
+            }
+        }
+        all.sort();
+        all
+    }
+
+    /// The next process.
+    fn next(&self, records: &[(String, Vec<u8>)]) -> Self {
+        let mut next = Self::new();
+        next.now_ms = self.now_ms;
+        for (id, record) in records {
+            let mut cx = Cx {
+                now: next.now(),
+                rng: &mut next.rng,
+                out: &mut next.out,
+                bridge: &mut next.bridge,
+                owners: &next.owners,
+                gates: &next.gates,
+                journal: &mut next.journal,
+            };
+            let before = next.machine.sessions();
+            let thawed = next.machine.thaw(&mut cx, id, record);
+            assert_eq!(next.machine.sessions(), before + usize::from(thawed.is_ok()), "a refused one changes nothing");
+            next.machine.check();
+        }
+        let admitted = next.gates.get(ListenerId(0)).map_or(0, Gate::sessions);
+        assert_eq!(usize::try_from(admitted), Ok(next.machine.sessions()), "the gate counts other sessions");
+        next
+    }
+
     /// With time, every session ends, and nothing stays behind.
     fn end(&mut self) {
         for _ in 0..64 {
@@ -197,6 +252,18 @@ impl Bench {
     const fn now(&self) -> Now {
         Now { mono_ms: self.now_ms, wall_ms: self.now_ms }
     }
+}
+
+/// Changes one bit, or cuts it off somewhere.
+fn spoil(rng: &mut Rng, record: &[u8]) -> Vec<u8> {
+    let mut spoilt = record.to_vec();
+    let place = usize::try_from(rng.below(record.len() as u64)).unwrap_or(0);
+    if rng.chance(200) {
+        spoilt.truncate(place);
+    } else if let Some(octet) = spoilt.get_mut(place) {
+        *octet ^= 1 << rng.below(8);
+    }
+    spoilt
 }
 
 fn peer(argument: u8) -> Peer {

@@ -17,6 +17,7 @@ mod connectionless;
 mod counts;
 mod down;
 mod ending;
+mod freeze;
 #[doc(hidden)]
 pub mod fuzzing;
 mod hold;

@@ -7,6 +7,7 @@ use crate::base::{Alarm, Base, Rules};
 use crate::config::MqttsnConfig;
 use crate::connectionless::Connectionless;
 use crate::counts::{Count, malformed, uplink};
+use crate::freeze::{brings_news, says_news};
 use crate::session::{Next, State};
 use crate::sessions::Sessions;
 use crate::will::Told;
@@ -89,6 +90,12 @@ impl Mqttsn {
     pub(crate) fn lives_without_end(&self, key: Key) -> bool {
         let session = self.sessions.get(key);
         session.is_some_and(|s| s.is_active() && s.keepalive_s == 0 && s.down.is_idle())
+    }
+
+    /// True for a session that waits for nothing that is not written down.
+    pub(crate) fn is_calm(&self, id: &str) -> bool {
+        let session = self.sessions.named(id).and_then(|key| self.sessions.get(key));
+        session.is_some_and(|s| !matches!(s.state, State::Connecting(_)) && !s.subscriptions.has_pending())
     }
 
     /// What always holds between two inputs.
@@ -179,7 +186,7 @@ impl Mqttsn {
             session.address = sender.at.into();
         }
         self.sessions.bind(key);
-        self.base.changed(cx, key);
+        self.changed(cx, key);
         self.on_frame(cx, key, sender.at.peer, &Message::Pingreq { client_id: Some(id) });
         Handled::Here
     }
@@ -207,6 +214,9 @@ impl Mqttsn {
             State::Connecting(_) => return self.on_connecting(cx, key, message),
             State::Away { .. } => return,
         };
+        if says_news(message) {
+            self.changed(cx, key);
+        }
         self.follow(cx, key, next);
     }
 
@@ -328,6 +338,7 @@ impl Mqttsn {
     fn on_down(&mut self, cx: &mut Cx<'_>, client: Token, down: Downlink<'_>) {
         let key = Key::from_bits(client.0);
         let Some(session) = self.sessions.get_mut(key) else { return };
+        let news = brings_news(session, &down);
         match down {
             Downlink::Message(delivery) => session.on_message(&mut self.base, cx, key, &delivery),
             Downlink::Settled { token, outcome } => session.on_settled(&self.base, cx, token, outcome),
@@ -336,6 +347,14 @@ impl Mqttsn {
                 session.pump(&mut self.base, cx, key);
             }
         }
+        if news {
+            self.changed(cx, key);
+        }
+    }
+
+    /// True if datagrams may come through this listener.
+    pub(crate) fn has_listener(&self, listener: ListenerId) -> bool {
+        self.connectionless.iter().any(|client| client.is_of(listener))
     }
 }
 
@@ -378,11 +397,13 @@ impl Machine for Mqttsn {
         self.answer(cx, ask)
     }
 
-    fn freeze(&self, _now: Now, _client: Token, _into: &mut Vec<u8>) -> Frozen<'_> {
-        Frozen::Gone
+    fn freeze(&self, now: Now, client: Token, into: &mut Vec<u8>) -> Frozen<'_> {
+        self.write_down(now, client, into)
     }
 
-    fn thaw(&mut self, _cx: &mut Cx<'_>, _id: &str, _record: &[u8]) -> Result<(), Unthawed> {
-        Err(Unthawed::NoRoom)
+    fn thaw(&mut self, cx: &mut Cx<'_>, id: &str, record: &[u8]) -> Result<(), Unthawed> {
+        self.latest_ms = self.latest_ms.max(cx.now.mono_ms);
+        cx.now.mono_ms = self.latest_ms;
+        self.bring_back(cx, id, record)
     }
 }

@@ -18,7 +18,7 @@ pub(crate) struct Receipts {
 pub(crate) struct Receipt {
     serial: u32,
     /// Of topic and payload: a device that counts its msg ids anew after a restart must not pass for a repetition.
-    digest: u32,
+    pub(crate) digest: u32,
     /// TopicId as it came: the answer carries it.
     pub(crate) topic_id: u16,
     pub(crate) msg_id: MsgId,
@@ -102,6 +102,27 @@ impl Receipts {
             // Completed before, or forgotten: PUBCOMP was lost.
             None => true,
         }
+    }
+
+    /// All that is remembered, oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Receipt> {
+        self.list.iter()
+    }
+
+    /// True when anything of QoS 2 is remembered.
+    pub(crate) fn has_exactly_once(&self) -> bool {
+        self.list.iter().any(|receipt| receipt.exactly_once)
+    }
+
+    /// Remembers what an earlier process had answered, as far as there is room.
+    pub(crate) fn restore(&mut self, topic_id: u16, msg_id: MsgId, digest: u32, exactly_once: bool, stage: Stage) {
+        let most = if stage == Stage::Finished { Self::FINISHED } else { Self::UNFINISHED };
+        if stage == Stage::Owed || self.count(stage) >= most || (stage == Stage::Received && !exactly_once) {
+            return;
+        }
+        let serial = self.next;
+        self.next = self.next.wrapping_add(1);
+        self.list.push(Receipt { serial, digest, topic_id, msg_id, exactly_once, stage });
     }
 
     fn count(&self, stage: Stage) -> usize {

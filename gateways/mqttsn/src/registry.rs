@@ -100,6 +100,11 @@ impl Registry {
         }
     }
 
+    /// All names, in the order of their ids, and whether the client knows them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (TopicName<'_>, bool)> {
+        self.topics.iter().map(|topic| (topic.name.as_name(), topic.known))
+    }
+
     /// Octets of all names.
     pub(crate) const fn octets(&self) -> usize {
         self.octets

@@ -20,6 +20,8 @@ pub(crate) struct Session {
     pub(crate) id: Box<str>,
     /// We made the id up: CONNECT had none.
     pub(crate) generated: bool,
+    /// The store that outlives the process has it, in some state.
+    pub(crate) stored: bool,
     /// Where it is, or was last.
     pub(crate) address: Address,
     /// Who it is, as the transport proved: nobody else may take its place then.

@@ -66,6 +66,11 @@ impl Subscriptions {
         self.list.len() < usize::from(most) && octets <= most_octets(most)
     }
 
+    /// True while a SUBACK is owed.
+    pub(crate) fn has_pending(&self) -> bool {
+        self.list.iter().any(|s| s.pending.is_some())
+    }
+
     /// True while a SUBACK that will tell this id has not gone.
     pub(crate) fn will_tell(&self, id: TopicId) -> bool {
         self.list.iter().any(|s| s.pending.is_some_and(|pending| pending.topic_id == id))
@@ -90,6 +95,37 @@ impl Subscriptions {
                 entry.filter = Place::Here(name.as_str().into());
             }
         }
+    }
+
+    /// Filters, QoS, and whether a filter is the name of a topic that has an id; in the order in which they came.
+    pub(crate) fn frozen<'a>(
+        &'a self,
+        registry: &'a Registry,
+        predefined: Known<'a>,
+    ) -> impl Iterator<Item = (&'a str, Qos, bool)> {
+        let named = |place: &Place| !matches!(place, Place::Here(_));
+        self.list.iter().filter_map(move |s| Some((s.filter.text(registry, predefined)?, s.qos, named(&s.filter))))
+    }
+
+    /// One that an earlier process had. Beyond the limits it is dropped. `None`: it cannot be one.
+    pub(crate) fn restore(
+        &mut self,
+        text: &str,
+        qos: Qos,
+        named: bool,
+        registry: &mut Registry,
+        (predefined, most): (Known<'_>, u16),
+    ) -> Option<()> {
+        let filter = TopicFilter::try_from(text).ok()?;
+        let asked = if named { Filter::Name(text) } else { Filter::Reserved(&[]) };
+        let Ok((_, place)) = place(filter, &asked, registry, predefined, most) else { return Some(()) };
+        let known = self.position(text, registry, predefined).is_some();
+        if !known && self.has_room(&place, most) {
+            let token = self.next;
+            self.next = self.next.wrapping_add(1);
+            self.list.push(Subscription { token, filter: place, qos, pending: None });
+        }
+        Some(())
     }
 
     /// Filters and QoS, in the order in which they came.

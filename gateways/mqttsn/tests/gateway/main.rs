@@ -12,6 +12,7 @@ mod asking;
 mod connecting;
 mod corpus;
 mod downlink;
+mod freezing;
 mod lifetimes;
 mod moves;
 mod predefined;

@@ -5,6 +5,7 @@ use bridge_core::bridge::{BridgeSettings, LinkId, ListenerRules, Policy};
 use bridge_core::gate::{Gate, Gates};
 use bridge_core::link::{Closed, LinkSettings, Password, QueueLimits, SessionScope, VersionChoice, Wish};
 use bridge_core::live::Live;
+use bridge_core::machine::Unthawed;
 use bridge_core::meter::Meter;
 use bridge_core::owners::Directory;
 use bridge_core::peer::{GatewayId, ListenerId, Peer, Proven, ShardId};
@@ -12,7 +13,7 @@ use bridge_core::template::{Literals, Template};
 use bridge_core::time::{Deadline, Now};
 use codec_mqttsn::{Connect, Message as Sn, MsgId};
 use mqttsn::{Broadcast, Mqttsn, MqttsnConfig};
-use shard::{Shard, ShardSettings};
+use shard::{Records, Shard, ShardSettings};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -37,6 +38,8 @@ pub(crate) struct World {
     next_conn: u64,
     now: Now,
     heard: BTreeMap<u16, Vec<String>>,
+    /// What a store that outlives the process has, if there is one.
+    pub(crate) kept: Option<BTreeMap<String, Vec<u8>>>,
 }
 
 /// How a test's world differs from the default.
@@ -47,6 +50,8 @@ pub(crate) struct Setup {
     pub(crate) queue: QueueLimits,
     pub(crate) options: Options,
     pub(crate) networks: Vec<Broadcast>,
+    /// There is a store that outlives the process.
+    pub(crate) durable: bool,
 }
 
 impl Default for Setup {
@@ -61,6 +66,7 @@ impl Default for Setup {
             queue: QueueLimits { max_bytes: 1 << 20, max_messages: 100 },
             options: Options::default(),
             networks: Vec::new(),
+            durable: false,
         }
     }
 }
@@ -73,6 +79,27 @@ impl Default for World {
 
 impl World {
     pub(crate) fn new(setup: Setup) -> Self {
+        let broker = SimBroker::new(setup.options.clone());
+        let mut world = Self::before(setup, broker, Now { mono_ms: 1000, wall_ms: 0 });
+        world.settle();
+        world
+    }
+
+    /// The process ends without a word, and another begins, when the wall clock says `wall_ms`.
+    pub(crate) fn restart(mut self, setup: Setup, wall_ms: u64) -> (Self, Vec<Result<(), Unthawed>>) {
+        if let Some(conn) = self.conn {
+            self.broker.disconnect(conn);
+        }
+        let mut world = Self::before(setup, self.broker, Now { mono_ms: 7, wall_ms });
+        world.next_conn = self.next_conn;
+        world.kept = self.kept;
+        let (now, kept) = (world.now, world.kept.clone().unwrap_or_default());
+        let thawed = kept.iter().map(|(id, record)| world.shard.thaw(now, GatewayId(0), id, record)).collect();
+        world.settle();
+        (world, thawed)
+    }
+
+    fn before(setup: Setup, broker: SimBroker, now: Now) -> Self {
         let rules = || ListenerRules::new(Template::parse(setup.mountpoint, Literals::TopicName).unwrap());
         let (directory, gates) = (Arc::<Directory>::default(), Gates::new(setup.gates));
         let listeners = vec![ListenerId(0), ListenerId(1)];
@@ -93,13 +120,13 @@ impl World {
             listeners: vec![GatewayId(0), GatewayId(0)],
             gates: gates.clone(),
             directory: Arc::clone(&directory),
-            durable: false,
+            durable: setup.durable,
             max_routes: 10,
             seed: 3,
         };
-        let mut world = Self {
+        Self {
             shard: Shard::new(settings, vec![Box::new(machine)]),
-            broker: SimBroker::new(setup.options),
+            broker,
             directory,
             gates,
             config,
@@ -108,11 +135,10 @@ impl World {
             paused: false,
             conn: None,
             next_conn: 1,
-            now: Now { mono_ms: 1000, wall_ms: 0 },
+            now,
             heard: BTreeMap::new(),
-        };
-        world.settle();
-        world
+            kept: setup.durable.then(BTreeMap::new),
+        }
     }
 
     /// The device says something; what it is told then.
@@ -311,11 +337,25 @@ impl World {
                 self.heard.entry(peer.addr.port()).or_default().push(hex);
             }
             outbox.clear();
+            self.keep();
             if !busy {
                 return;
             }
         }
         panic!("it does not come to rest");
+    }
+
+    /// What has changed goes to the store.
+    fn keep(&mut self) {
+        let Some(kept) = &mut self.kept else { return };
+        let Records { records, upto, .. } = self.shard.take_records(self.now);
+        for record in records {
+            match record.session {
+                Some(session) => kept.insert(record.id.into(), session.into()),
+                None => kept.remove(&*record.id),
+            };
+        }
+        self.shard.written(self.now, upto);
     }
 
     /// One step of the link's driver.

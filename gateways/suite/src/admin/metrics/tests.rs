@@ -57,7 +57,7 @@ fn all_meters() -> Vec<Arc<Meter>> {
     let listeners = wiring::bind(&config, 1).unwrap();
     let target = Target { host: "127.0.0.1".into(), port: 1, tls: None };
     let node = Node { config: &config, name: "north", workers: 1, targets: [target].into() };
-    let one = wiring::shards(&node, listeners, || Ok(1)).unwrap().shards.pop().unwrap();
+    let one = wiring::shards(&node, listeners, None, || Ok(1)).unwrap().shards.pop().unwrap();
     let mut meters = one.shard.meters();
     meters.extend(one.machine_meters);
     meters.push(crate::admin::guard::Guard::new(None, "north").meter());

@@ -1,0 +1,376 @@
+//! One session as octets. All numbers but the single octets are of [variable length](super::octets).
+//!
+//! | part | what |
+//! |---|---|
+//! | head | version (1 octet), flags (1 octet), state (1 octet), since when in milliseconds since 1970, connected since, keep-alive |
+//! | address | listener, port, address of the peer, our own (0, 4 or 6 and the octets), node behind a forwarder (0, or length + 1 and octets) |
+//! | identity | user name; if flagged, what the transport proved; if flagged, the will |
+//! | registry | how many; each: known or not (1 octet), name |
+//! | subscriptions | how many; each: QoS and kind (1 octet), filter |
+//! | receipts | how many; each: topic id, msg id, digest, QoS and stage (1 octet) |
+//! | down | last msg id; if flagged, what is in flight: msg id, stage (1 octet), message; if flagged, the REGISTER under way: topic id, msg id; how many are held; each a message |
+//! | message | QoS, retain and expiry (1 octet), topic, payload, if flagged when it expires; what is held has before it: QoS and way (1 octet), id or octets |
+
+use super::octets::{put, put_bytes, take, take_bytes, take_text};
+use crate::address::{Address, At};
+use crate::base::Base;
+use crate::down::{Down, InFlight, Registering, Stage};
+use crate::hold::{Held, Way};
+use crate::predefined::Known;
+use crate::receipts::{self, Receipts};
+use crate::registry::Registry;
+use crate::session::{Session, State};
+use crate::subscribe::Subscriptions;
+use bridge_core::Qos;
+use bridge_core::peer::{ListenerId, Peer};
+use bridge_core::publication::{Publication, Stored};
+use bridge_core::time::Now;
+use bridge_core::topic::TopicName;
+use bridge_core::uplink::Identity;
+use codec_mqttsn::{MsgId, TopicId};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use wire::Reader;
+
+const VERSION: u8 = 1;
+
+// Flags of the head.
+const CLEAN: u8 = 1;
+const PROVEN: u8 = 2;
+const SUPERUSER: u8 = 4;
+const WILL: u8 = 8;
+const IN_FLIGHT: u8 = 16;
+/// It came through an association, which does not outlive the process.
+const SECURED: u8 = 32;
+const REGISTERING: u8 = 64;
+
+// States.
+const AWAY: u8 = 0;
+const ACTIVE: u8 = 1;
+
+// Of a message, above the two bits of its QoS.
+const RETAIN: u8 = 4;
+const EXPIRES: u8 = 8;
+
+// Of what is held, above the two bits of its QoS.
+const PREDEFINED: u8 = 4;
+const SHORT: u8 = 8;
+const AGAIN: u8 = 16;
+
+// Of a subscription, above the two bits of its QoS.
+const NAMED: u8 = 4;
+
+// Of a receipt.
+const EXACTLY_ONCE: u8 = 1;
+const FINISHED: u8 = 2;
+
+/// Appends the session as it is at `now`.
+pub(super) fn write(session: &Session, base: &Base, now: Now, into: &mut Vec<u8>) {
+    let will = session.will.as_deref().filter(|will| will.view(now).is_some());
+    let flight = session.down.in_flight.as_ref().filter(|flight| flight.held.message.view(now).is_some());
+    let at = session.address.at();
+    let flags = [
+        (session.clean, CLEAN),
+        (session.proven.is_some(), PROVEN),
+        (session.identity.superuser, SUPERUSER),
+        (will.is_some(), WILL),
+        (flight.is_some(), IN_FLIGHT),
+        (at.peer.secure.is_some(), SECURED),
+        (session.down.registering.is_some(), REGISTERING),
+    ];
+    let flags = flags.iter().filter(|(set, _)| *set).fold(0, |flags, (_, flag)| flags | flag);
+    let (state, since_ms) = match &session.state {
+        State::Away { since_ms } => (AWAY, *since_ms),
+        State::Active { .. } => (ACTIVE, 0),
+        // What the dialogue has come to is forgotten: the client says CONNECT again.
+        State::Connecting(_) if session.has_connection() => (ACTIVE, 0),
+        State::Connecting(_) => (AWAY, now.wall_ms),
+    };
+    into.extend_from_slice(&[VERSION, flags, state]);
+    put(into, since_ms);
+    put(into, session.connected_ms);
+    put(into, session.keepalive_s.into());
+    write_address(at, into);
+    put_bytes(into, session.identity.username.as_bytes());
+    if let Some(proven) = &session.proven {
+        put_bytes(into, proven.as_bytes());
+    }
+    if let Some(will) = will {
+        write_message(will, now, into);
+    }
+    write_topics(session, base, into);
+    write_receipts(&session.receipts, into);
+    put(into, session.down.last_msg_id().into());
+    if let Some(flight) = flight {
+        put(into, flight.msg_id.0.into());
+        into.push(u8::from(flight.stage == Stage::Released));
+        write_held(&flight.held, now, into);
+    }
+    if let Some(registering) = &session.down.registering {
+        put(into, registering.topic_id.0.into());
+        put(into, registering.msg_id.0.into());
+    }
+    let held: Vec<&Held> = session.down.queue.iter().filter(|held| held.message.view(now).is_some()).collect();
+    put(into, held.len() as u64);
+    held.into_iter().for_each(|held| write_held(held, now, into));
+}
+
+fn write_address(at: At<'_>, into: &mut Vec<u8>) {
+    put(into, at.peer.listener.0.into());
+    put(into, at.peer.addr.port().into());
+    write_ip(Some(at.peer.addr.ip()), into);
+    write_ip(at.peer.local, into);
+    match at.node {
+        None => put(into, 0),
+        Some(node) => {
+            put(into, (node.len() as u64).saturating_add(1));
+            into.extend_from_slice(node);
+        }
+    }
+}
+
+fn write_ip(ip: Option<IpAddr>, into: &mut Vec<u8>) {
+    match ip {
+        None => into.push(0),
+        Some(IpAddr::V4(ip)) => {
+            into.push(4);
+            into.extend_from_slice(&ip.octets());
+        }
+        Some(IpAddr::V6(ip)) => {
+            into.push(6);
+            into.extend_from_slice(&ip.octets());
+        }
+    }
+}
+
+fn write_topics(session: &Session, base: &Base, into: &mut Vec<u8>) {
+    put(into, session.registry.len() as u64);
+    for (name, known) in session.registry.iter() {
+        into.push(u8::from(known));
+        put_bytes(into, name.as_str().as_bytes());
+    }
+    let predefined = base.rules.predefined.known(session.predefined.as_deref());
+    let subscriptions: Vec<_> = session.subscriptions.frozen(&session.registry, predefined).collect();
+    put(into, subscriptions.len() as u64);
+    for (filter, qos, named) in subscriptions {
+        into.push(qos.bits() | if named { NAMED } else { 0 });
+        put_bytes(into, filter.as_bytes());
+    }
+}
+
+fn write_receipts(receipts: &Receipts, into: &mut Vec<u8>) {
+    // What the broker has not acknowledged is with the link: the device sends it again.
+    let settled: Vec<_> = receipts.iter().filter(|receipt| receipt.stage != receipts::Stage::Owed).collect();
+    put(into, settled.len() as u64);
+    for receipt in settled {
+        put(into, receipt.topic_id.into());
+        put(into, receipt.msg_id.0.into());
+        put(into, receipt.digest.into());
+        let finished = if receipt.stage == receipts::Stage::Finished { FINISHED } else { 0 };
+        into.push(finished | if receipt.exactly_once { EXACTLY_ONCE } else { 0 });
+    }
+}
+
+fn write_held(held: &Held, now: Now, into: &mut Vec<u8>) {
+    let (kind, id) = match held.way {
+        Way::Normal(id) => (0, id.0),
+        Way::Predefined(id) => (PREDEFINED, id.0),
+        Way::Short(octets) => (SHORT, u16::from_be_bytes(octets)),
+    };
+    into.push(held.qos.bits() | kind | if held.again { AGAIN } else { 0 });
+    put(into, id.into());
+    write_message(&held.message, now, into);
+}
+
+/// One that has expired is not written.
+fn write_message(message: &Stored, now: Now, into: &mut Vec<u8>) {
+    let Some(view) = message.view(now) else { return };
+    let (retain, expires) = (if view.retain { RETAIN } else { 0 }, if message.expires.is_some() { EXPIRES } else { 0 });
+    into.push(view.qos.bits() | retain | expires);
+    put_bytes(into, view.topic.as_str().as_bytes());
+    put_bytes(into, view.payload);
+    if let Some(at) = message.expires {
+        put(into, now.wall_ms.saturating_add(at.wait_ms(now)));
+    }
+}
+
+/// What is predefined for the client, and how many topics of its own it may have.
+type Topics<'a> = (Known<'a>, u16);
+
+/// Reads a session that [`write`] wrote, perhaps long ago. It is known to nobody yet, and none of its timers runs.
+pub(super) fn read(base: &Base, now: Now, id: &str, record: &[u8]) -> Option<Session> {
+    let from = &mut Reader::new(record);
+    let [version, flags, state] = *from.take(3, "head").ok()?.first_chunk()?;
+    if version != VERSION {
+        return None;
+    }
+    let since_ms = take(from)?;
+    let state = match state {
+        AWAY => State::Away { since_ms },
+        // There is no way to it but the association, which is gone.
+        ACTIVE if flags & SECURED != 0 => State::Away { since_ms: now.wall_ms },
+        ACTIVE => State::Active { heard_ms: now.mono_ms },
+        _ => return None,
+    };
+    let (connected_ms, keepalive_s) = (take(from)?, take(from)?);
+    let address = read_address(from)?;
+    let identity = Identity { username: take_text(from)?.into(), superuser: flags & SUPERUSER != 0 };
+    let proven = if flags & PROVEN != 0 { Some(take_text(from)?.into()) } else { None };
+    let will = if flags & WILL != 0 { Some(read_message(from, now)?) } else { None };
+    let predefined = base.rules.predefined.own(id);
+    let topics = (base.rules.predefined.known(predefined.as_deref()), base.rules.max_topics);
+    let mut registry = read_registry(from, topics)?;
+    let subscriptions = read_subscriptions(from, topics, &mut registry)?;
+    let receipts = read_receipts(from)?;
+    let down = read_down(from, base, now, flags, &mut registry, topics)?;
+    from.finish().ok()?;
+    Some(Session {
+        id: id.into(),
+        generated: false,
+        stored: true,
+        address,
+        proven,
+        identity,
+        predefined,
+        connected_ms,
+        clean: flags & CLEAN != 0,
+        keepalive_s,
+        client: None,
+        state,
+        life: None,
+        will: will.filter(|will| will.view(now).is_some()).map(Box::new),
+        registry,
+        subscriptions,
+        receipts,
+        down,
+    })
+}
+
+fn read_address(from: &mut Reader<'_>) -> Option<Address> {
+    let (listener, port) = (take(from)?, take(from)?);
+    let addr = SocketAddr::new(read_ip(from)??, port);
+    let peer = Peer::plain(ListenerId(listener), addr, read_ip(from)?);
+    let node = match take::<usize>(from)?.checked_sub(1) {
+        None => None,
+        Some(length) => Some(from.take(length, "node").ok()?),
+    };
+    Some(Address::from(At { peer, node }))
+}
+
+fn read_ip(from: &mut Reader<'_>) -> Option<Option<IpAddr>> {
+    let field = "address";
+    match from.u8(field).ok()? {
+        0 => Some(None),
+        4 => from.take(4, field).ok()?.first_chunk::<4>().map(|octets| Some(IpAddr::from(*octets))),
+        6 => from.take(16, field).ok()?.first_chunk::<16>().map(|octets| Some(IpAddr::from(*octets))),
+        _ => None,
+    }
+}
+
+/// Names beyond what the configuration now allows are forgotten: their ids go with them, and nobody else gets these.
+fn read_registry(from: &mut Reader<'_>, (_, most): Topics<'_>) -> Option<Registry> {
+    let mut registry = Registry::default();
+    let mut full = false;
+    for _ in 0..take::<u16>(from)? {
+        let known = from.u8("known").ok()? != 0;
+        let name = TopicName::try_from(take_text(from)?).ok()?;
+        if full {
+            continue;
+        }
+        match registry.give(name, most) {
+            Some(id) => registry.set_known(id, known),
+            None => full = true,
+        }
+    }
+    Some(registry)
+}
+
+fn read_subscriptions(from: &mut Reader<'_>, topics: Topics<'_>, registry: &mut Registry) -> Option<Subscriptions> {
+    let mut subscriptions = Subscriptions::default();
+    for _ in 0..take::<u16>(from)? {
+        let flags = from.u8("flags").ok()?;
+        let qos = Qos::from_bits(flags & 3)?;
+        subscriptions.restore(take_text(from)?, qos, flags & NAMED != 0, registry, topics)?;
+    }
+    Some(subscriptions)
+}
+
+fn read_receipts(from: &mut Reader<'_>) -> Option<Receipts> {
+    let mut receipts = Receipts::default();
+    for _ in 0..take::<u8>(from)? {
+        let (topic_id, msg_id, digest) = (take(from)?, MsgId(take(from)?), take(from)?);
+        let flags = from.u8("flags").ok()?;
+        let stage = if flags & FINISHED != 0 { receipts::Stage::Finished } else { receipts::Stage::Received };
+        receipts.restore(topic_id, msg_id, digest, flags & EXACTLY_ONCE != 0, stage);
+    }
+    Some(receipts)
+}
+
+fn read_down(
+    from: &mut Reader<'_>,
+    base: &Base,
+    now: Now,
+    flags: u8,
+    registry: &mut Registry,
+    topics: Topics<'_>,
+) -> Option<Down> {
+    let mut down = Down::from_msg_id(take(from)?);
+    if flags & IN_FLIGHT != 0 {
+        let msg_id = MsgId(take(from)?);
+        let stage = if from.u8("stage").ok()? == 0 { Stage::Published } else { Stage::Released };
+        let held = read_held(from, topics, now, registry)?;
+        // QoS 0 flies no further than its datagram.
+        down.in_flight = held.filter(|held| held.qos != Qos::AtMostOnce).map(|held| InFlight {
+            held,
+            msg_id,
+            stage,
+            tries: 0,
+            timer: None,
+        });
+    }
+    if flags & REGISTERING != 0 {
+        let (topic_id, msg_id) = (TopicId(take(from)?), MsgId(take(from)?));
+        down.registering = Some(Registering { topic_id, msg_id, tries: 0, timer: None });
+    }
+    for _ in 0..take::<u64>(from)? {
+        if let Some(held) = read_held(from, topics, now, registry)? {
+            base.dropped(down.queue.push(held, base.rules.hold));
+        }
+    }
+    Some(down)
+}
+
+/// `Some(None)`: it has expired, or its topic has no name any more under which it could be sent.
+fn read_held(
+    from: &mut Reader<'_>,
+    (predefined, most): Topics<'_>,
+    now: Now,
+    registry: &mut Registry,
+) -> Option<Option<Held>> {
+    let flags = from.u8("flags").ok()?;
+    let (qos, id) = (Qos::from_bits(flags & 3)?, take::<u16>(from)?);
+    let message = read_message(from, now)?;
+    let Some(topic) = message.view(now).map(|view| view.topic) else { return Some(None) };
+    let way = match flags & (PREDEFINED | SHORT) {
+        0 => registry.find(topic).map(Way::Normal),
+        PREDEFINED if predefined.name(TopicId(id)) == Some(topic) => Some(Way::Predefined(TopicId(id))),
+        SHORT => <[u8; 2]>::try_from(topic.as_str().as_bytes()).ok().map(Way::Short),
+        _ => None,
+    };
+    // What was predefined, or what went beyond a limit: an id of its own, if there is one.
+    let way = way.or_else(|| registry.give(topic, most).map(Way::Normal));
+    Some(way.map(|way| Held { way, qos, again: flags & AGAIN != 0, message: Arc::new(message) }))
+}
+
+fn read_message(from: &mut Reader<'_>, now: Now) -> Option<Stored> {
+    let flags = from.u8("flags").ok()?;
+    let topic = TopicName::try_from(take_text(from)?).ok()?;
+    let payload = take_bytes(from)?;
+    let qos = Qos::from_bits(flags & 3)?;
+    let publication = Publication { topic, payload, qos, retain: flags & RETAIN != 0, expiry_s: None };
+    let mut message = Stored::copy(&publication, now);
+    if flags & EXPIRES != 0 {
+        message.expires = Some(now.after_ms(take::<u64>(from)?.saturating_sub(now.wall_ms)));
+    }
+    Some(message)
+}
