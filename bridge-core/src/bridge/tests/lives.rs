@@ -3,7 +3,8 @@
 use super::*;
 use crate::bridge::{FilterRecord, LinkChanges};
 use crate::link::{SessionRecord, SessionScope};
-use std::collections::BTreeMap;
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
 use support::broker::SimBroker;
 
 const LINK: &str = "tidegate-n-0";
@@ -263,6 +264,23 @@ fn the_record_says_what_the_broker_holds() {
 }
 
 #[test]
+fn the_record_of_a_lost_session_is_void() {
+    let mut life = Life::first(Options::new());
+    let one = life.subscribe(1, "a");
+    life.subscribe(2, "b");
+    life.world.crash();
+    let filter = TopicFilter::try_from("a").unwrap();
+    assert_eq!(life.world.up(one, Uplink::Unsubscribe { token: Token(9), filter }), Taken::Done);
+    life.settle();
+    assert_eq!(life.store.filters(), ["a", "b"], "as far as anybody knows");
+    life.world.broker.crash(Crash { keep_sessions: false, keep_retained: true });
+    life.world.broker.set_up();
+    life.world.wait(1_000);
+    life.settle();
+    assert_eq!(life.store.filters(), ["b"]);
+}
+
+#[test]
 fn without_a_store_nothing_is_noted() {
     let mut world = World::new(1, "", Options::new());
     let lamp = world.connect(7, "lamp").unwrap();
@@ -281,4 +299,117 @@ fn who_comes_back_late_is_subscribed_and_told_nothing() {
     life.settle();
     assert_eq!(life.world.broadcast("a", "live", Qos::AtMostOnce, false).len(), 1);
     assert_eq!(life.world.notices, []);
+}
+
+const FILTERS: [&str; 4] = ["a/#", "a/b", "+/b", "a/b/c"];
+const TOPICS: [&str; 3] = ["a/b", "a/b/c", "x/b"];
+
+#[derive(Clone, Debug)]
+enum Step {
+    Subscribe {
+        device: u64,
+        filter: usize,
+    },
+    Unsubscribe {
+        device: u64,
+        filter: usize,
+    },
+    Publish {
+        topic: usize,
+    },
+    /// One process ends, the broker takes these messages, another process begins.
+    Next {
+        end: End,
+        topics: Vec<usize>,
+        broker_forgets: bool,
+    },
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let end = prop_oneof![Just(End::Killed), Just(End::Stopped)];
+    let topics = prop::collection::vec(0..TOPICS.len(), 0..4);
+    prop_oneof![
+        3 => (1_u64..5, 0..FILTERS.len()).prop_map(|(device, filter)| Step::Subscribe { device, filter }),
+        2 => (1_u64..5, 0..FILTERS.len()).prop_map(|(device, filter)| Step::Unsubscribe { device, filter }),
+        2 => (0..TOPICS.len()).prop_map(|topic| Step::Publish { topic }),
+        2 => (end, topics, prop::bool::weighted(0.3)).prop_map(|(end, topics, broker_forgets)| {
+            Step::Next { end, topics, broker_forgets }
+        }),
+    ]
+}
+
+/// Devices over several lives, and what they are subscribed to.
+struct Devices {
+    life: Life,
+    clients: BTreeMap<u64, ClientRef>,
+    subscribed: BTreeSet<(u64, usize)>,
+    payloads: u32,
+    expected: Vec<(u64, String)>,
+}
+
+impl Devices {
+    fn publish(&mut self, topic: usize, reaches: bool) {
+        self.payloads += 1;
+        let payload = self.payloads.to_string();
+        self.life.publish(TOPICS[topic], &payload);
+        let matching = self.subscribed.iter().filter(|(_, f)| support::broker::matches(FILTERS[*f], TOPICS[topic]));
+        self.expected.extend(matching.filter(|_| reaches).map(|(device, _)| (*device, payload.clone())));
+    }
+
+    fn client(&mut self, device: u64) -> ClientRef {
+        let world = &mut self.life.world;
+        *self.clients.entry(device).or_insert_with(|| world.connect(device, &format!("d{device}")).unwrap())
+    }
+
+    fn apply(mut self, step: Step) -> Self {
+        match step {
+            Step::Subscribe { device, filter } => {
+                let client = self.client(device);
+                self.life.world.subscribe(client, FILTERS[filter], Qos::ExactlyOnce);
+                self.subscribed.insert((device, filter));
+            }
+            Step::Unsubscribe { device, filter } => {
+                let (client, text) = (self.client(device), TopicFilter::try_from(FILTERS[filter]).unwrap());
+                let unsubscribe = Uplink::Unsubscribe { token: Token(9), filter: text };
+                assert_eq!(self.life.world.up(client, unsubscribe), Taken::Done);
+                self.subscribed.remove(&(device, filter));
+            }
+            Step::Publish { topic } => self.publish(topic, true),
+            Step::Next { end, topics, broker_forgets } => {
+                self.life = self.life.next(end);
+                self.clients.clear();
+                if broker_forgets {
+                    self.life.world.broker.crash(Crash { keep_sessions: false, keep_retained: true });
+                    self.life.world.broker.set_up();
+                }
+                topics.into_iter().for_each(|topic| self.publish(topic, !broker_forgets));
+                for (device, filter) in self.subscribed.clone() {
+                    let (client, text) = (self.client(device), TopicFilter::try_from(FILTERS[filter]).unwrap());
+                    let back = Uplink::Resubscribe { token: Token(9), filter: text, qos: Qos::ExactlyOnce };
+                    assert_eq!(self.life.world.bridge.up(self.life.world.now, client, back), Taken::Done);
+                }
+            }
+        }
+        self.life.settle();
+        self.expected.sort();
+        assert_eq!(self.life.handed(), std::mem::take(&mut self.expected));
+        let held: BTreeSet<&str> = self.subscribed.iter().map(|(_, filter)| FILTERS[*filter]).collect();
+        assert_eq!(self.life.world.broker.filters(LINK).collect::<BTreeSet<_>>(), held);
+        assert_eq!(self.life.store.filters().into_iter().collect::<BTreeSet<_>>(), held);
+        self
+    }
+}
+
+proptest! {
+    /// Whatever ends and begins, each message reaches each subscription once, and broker, record and devices agree.
+    #[test]
+    fn over_all_lives_each_subscription_gets_each_message_once(
+        merge_overlaps in any::<bool>(),
+        steps in prop::collection::vec(any_step(), 0..25),
+    ) {
+        let life = Life::first(Options { merge_overlaps, ..Options::new() });
+        let (clients, subscribed, payloads, expected) = Default::default();
+        let devices = Devices { life, clients, subscribed, payloads, expected };
+        steps.into_iter().fold(devices, Devices::apply);
+    }
 }

@@ -222,3 +222,22 @@ fn after_unsubscribe_nothing_comes_any_more() {
     world.publish("t/a", "2", Qos::AtMostOnce);
     assert_eq!(world.hear(1), NOTHING);
 }
+
+#[test]
+fn a_subscription_that_a_broker_without_memory_refuses_to_restore_has_ended() {
+    let mut world = World::default();
+    world.connect(1, "dev", true);
+    assert_eq!(world.ask(1, "0812000001742f61"), ["0813000401000100"]);
+    world.broker.crash(support::broker::Crash { keep_sessions: false, keep_retained: false });
+    world.settle();
+    world.broker.options().refuse_subscribe = [("t/a".to_owned(), ReasonCode::NOT_AUTHORIZED)].into();
+    world.broker.set_up();
+    world.wait_s(40);
+    assert_eq!(world.hear(1), NOTHING, "MQTT-SN has no word for it");
+    world.broker.options().refuse_subscribe.clear();
+    world.publish("t/a", "1", Qos::AtMostOnce);
+    assert_eq!(world.hear(1), NOTHING);
+    assert_eq!(world.ask(1, "0812000002742f61"), ["0813000401000200"], "a new subscription");
+    world.publish("t/a", "1", Qos::AtMostOnce);
+    assert_eq!(world.hear(1), ["080c000401000031"]);
+}
