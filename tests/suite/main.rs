@@ -12,6 +12,7 @@
 mod admin;
 mod cli;
 mod embedded;
+mod events;
 mod interop;
 mod mosquitto;
 mod mqtt;
