@@ -73,6 +73,112 @@ fn credentials_are_asked_for_when_they_are_set_but_not_whether_it_lives() {
 }
 
 #[test]
+fn five_wrong_passwords_lock_out_the_right_one_too() {
+    let tidegate = Setup::new().set("ADMIN__USERNAME", "Aladdin").set("ADMIN__PASSWORD", "open sesame").start();
+    let wrong = "Authorization: Basic QWxhZGRpbjpndWVzcw==\r\n";
+    let right = "Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n";
+    let (code, head, body) = tidegate.exchange("GET", "/metrics", "", "");
+    assert_eq!((code, code_of(&body).as_str()), (401, "UNAUTHORIZED"));
+    assert!(head.to_lowercase().contains("\r\nwww-authenticate: basic realm=\"tidegate\""), "{head}");
+    for _ in 0..5 {
+        assert_eq!(tidegate.request("GET", "/metrics", wrong).0, 401);
+    }
+    let (code, head, body) = tidegate.exchange("GET", "/metrics", right, "");
+    assert_eq!((code, code_of(&body).as_str()), (429, "TOO_MANY_REQUESTS"));
+    let head = head.to_lowercase();
+    let wait = head.lines().find_map(|line| line.strip_prefix("retry-after: ")).expect("when to try again");
+    assert!((1..=30).contains(&wait.parse::<u32>().unwrap()), "{wait}");
+    assert_eq!(tidegate.get("/healthz").0, 200, "whether it lives is told to everybody");
+}
+
+#[test]
+fn without_credentials_a_request_must_be_meant_for_a_name_of_ours() {
+    let tidegate = Setup::new().start();
+    for (host, expected) in [("evil.example", 421), ("localhost:1", 200), ("127.0.0.1", 200), ("[::1]:1", 200)] {
+        assert_eq!(tidegate.request("GET", "/metrics", &format!("Host: {host}\r\n")).0, expected, "{host}");
+    }
+    assert_eq!(tidegate.request("GET", "/healthz", "Host: evil.example\r\n").0, 200);
+    assert_eq!(tidegate.metric("tidegate_admin_refused_total{reason=\"host\"}"), 1);
+}
+
+#[test]
+fn an_address_that_others_can_reach_is_refused_without_credentials() {
+    let open = Setup::new().set("ADMIN__BIND", "0.0.0.0:0").outcome();
+    assert_eq!(open.code, Some(2));
+    assert!(open.errors.contains("can be reached from other machines"), "{}", open.errors);
+}
+
+#[test]
+fn openapi_names_every_route_with_its_methods() {
+    let tidegate = Setup::new().start().ready();
+    let (code, body) = tidegate.get("/api/openapi.json");
+    let document: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((code, &document["openapi"]), (200, &"3.1.0".into()));
+    assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
+    let paths = document["paths"].as_object().unwrap();
+    assert!(paths.len() >= 12);
+    for (path, item) in paths {
+        let path = path.replace("{name}", "mqttsn").replace("{clientid}", "nobody").replace("{topic}", "t");
+        for method in ["get", "post", "put", "delete", "patch"] {
+            let (code, _, body) = tidegate.exchange(&method.to_uppercase(), &path, "", "");
+            // Beside these, a route that is there may say that it knows no such client.
+            let missing = code == 405 || code == 404 && code_of(&body) == "RESOURCE_NOT_FOUND";
+            assert_eq!(missing, item.get(method).is_none(), "{method} {path}: {code} {body}");
+        }
+    }
+}
+
+#[test]
+fn the_status_says_which_node_it_is_and_how_it_is() {
+    let tidegate = Setup::new().set("NODE__NAME", "north").start().ready();
+    let (code, body) = tidegate.get("/api/v5/status");
+    let status: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(
+        (code, &status["node"], &status["ready"], &status["workers"]),
+        (200, &"north".into(), &true.into(), &2.into())
+    );
+    assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(status["links"].as_array().map(Vec::len), Some(2));
+    assert!(status["started_at"].as_str().unwrap().ends_with("+00:00"), "{body}");
+}
+
+#[test]
+fn what_is_wrong_with_a_request_is_told_in_json() {
+    let tidegate = Setup::new().start();
+    let clients = "/api/v5/gateways/mqttsn/clients";
+    for (method, path, expected, code) in [
+        ("GET", "/nowhere", 404, "RESOURCE_NOT_FOUND"),
+        ("PUT", "/api/v5/gateways", 405, "METHOD_NOT_ALLOWED"),
+        ("GET", "/api/v5/gateways/modbus", 404, "GATEWAY_NOT_FOUND"),
+        ("GET", "/api/v5/gateways/coap/clients", 404, "GATEWAY_NOT_FOUND"),
+        ("GET", &format!("{clients}?like_client=x"), 400, "BAD_REQUEST"),
+        ("GET", &format!("{clients}?limit=1001"), 400, "BAD_REQUEST"),
+        ("GET", &format!("{clients}/nobody"), 404, "CLIENT_NOT_FOUND"),
+        ("GET", &format!("{clients}/%FF"), 400, "BAD_REQUEST"),
+        ("GET", &format!("{clients}/nobody?x=1"), 400, "BAD_REQUEST"),
+        ("DELETE", &format!("{clients}/nobody"), 404, "CLIENT_NOT_FOUND"),
+        ("GET", &format!("{clients}/nobody/subscriptions"), 404, "CLIENT_NOT_FOUND"),
+        ("DELETE", &format!("{clients}/nobody/subscriptions/a%2F%23%2Fb"), 400, "BAD_REQUEST"),
+        ("POST", &format!("{clients}/nobody/subscriptions"), 415, "UNSUPPORTED_MEDIA_TYPE"),
+    ] {
+        let (status, head, body) = tidegate.exchange(method, path, "", "");
+        assert_eq!((status, code_of(&body).as_str()), (expected, code), "{method} {path}: {body}");
+        assert!(head.to_lowercase().contains("content-type: application/json"), "{method} {path}: {head}");
+    }
+    let json = "Content-Type: application/json\r\n";
+    for (body, expected) in [("{}", 400), (&*"x".repeat(600_000), 413), (r#"{"topic":"a"}"#, 404)] {
+        let told = tidegate.exchange("POST", &format!("{clients}/nobody/subscriptions"), json, body);
+        assert_eq!(told.0, expected, "{}", told.2);
+    }
+}
+
+/// `code` of a refusal.
+fn code_of(body: &str) -> String {
+    let told: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+    told["code"].as_str().unwrap_or_default().to_owned()
+}
+
+#[test]
 fn an_empty_address_switches_it_off() {
     let tidegate = Setup::new().set("ADMIN__BIND", "").start();
     assert!(!tidegate.table.contains("HTTP"), "{}", tidegate.table);

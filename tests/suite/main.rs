@@ -11,6 +11,8 @@
 
 mod admin;
 mod cli;
+mod clients;
+mod ctl;
 mod embedded;
 mod events;
 mod interop;

@@ -1,7 +1,7 @@
 //! A small blocking MQTT-SN device on our codec.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Instant;
 
 use codec_mqttsn::{
@@ -44,6 +44,16 @@ impl Device {
         socket.connect(gateway).expect("a loopback address");
         socket.set_read_timeout(Some(PATIENCE)).expect("a time");
         Self { socket, next_id: 0, names: BTreeMap::new(), delivered: VecDeque::new(), buffer: vec![0; 65_536] }
+    }
+
+    /// A device in a clean session, at this address of its own.
+    pub(crate) fn connect_from(address: IpAddr, gateway: SocketAddr, client_id: &str) -> Self {
+        let mut device = Self::new(gateway);
+        device.socket = UdpSocket::bind((address, 0)).expect("a free port");
+        device.socket.connect(gateway).expect("a loopback address");
+        device.socket.set_read_timeout(Some(PATIENCE)).expect("a time");
+        assert_eq!(device.try_connect(client_id, true), ReturnCode::Accepted);
+        device
     }
 
     /// A device in a clean session.
