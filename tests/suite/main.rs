@@ -17,6 +17,7 @@ mod embedded;
 mod events;
 mod interop;
 mod mosquitto;
+mod moves;
 mod mqtt;
 mod other_broker;
 mod passwd;

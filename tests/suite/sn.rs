@@ -72,6 +72,13 @@ impl Device {
         })
     }
 
+    /// Another address from now on; returns what is still at the old one.
+    pub(crate) fn rebind(&mut self) -> Self {
+        let mut other = Self::new(self.socket.peer_addr().expect("connected"));
+        std::mem::swap(&mut self.socket, &mut other.socket);
+        other
+    }
+
     /// PINGREQ; what came before PINGRESP is there to be taken then.
     pub(crate) fn ping(&mut self, client_id: Option<&str>) {
         self.send(&Message::Pingreq { client_id });
