@@ -33,6 +33,8 @@ fn a_session_follows_its_device_from_shard_to_shard() {
         other.publish("lamp/set", &text, false);
         let message = device.message();
         assert_eq!((message.topic.as_str(), message.payload), ("lamp/set", text), "its subscription came along");
+        // Its PUBACK must not be overtaken by what comes from the next address.
+        device.ping(None);
     }
     assert!(tidegate.metric("tidegate_forwarded_total{result=\"sent\"") > 0, "it was on more than one shard");
     assert_eq!(tidegate.metric("tidegate_sessions{"), 1);
