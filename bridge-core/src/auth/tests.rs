@@ -4,6 +4,8 @@ use super::*;
 use crate::time::{Deadline, Now};
 use crate::topic::ClientId;
 use crate::uplink::{Admission, Applicant, Identity, Password, Token};
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
 
 const SN: GatewayId = GatewayId(0);
 const STOMP: GatewayId = GatewayId(1);
@@ -271,4 +273,87 @@ fn while_nobody_carries_the_questions_away_no_more_are_asked() {
     assert_eq!(admissions.admit(late, Token(2), &applicant("ann", "")), Admission::Refused(Refusal::Busy));
     assert!(admissions.take_question().is_none(), "nobody waits for them any more");
     assert_eq!(admissions.admit(late, Token(3), &applicant("ann", "")), Admission::Parked);
+}
+
+/// Something that happens to a shard's decisions.
+#[derive(Clone, Debug)]
+enum Happening {
+    Admit {
+        known: bool,
+    },
+    Ask,
+    /// The answer to one of the questions so far, perhaps again, perhaps too late.
+    Answer(prop::sample::Index, Opinion),
+    Wait(u64),
+    Replace {
+        stores: u16,
+    },
+}
+
+fn happenings() -> impl Strategy<Value = Happening> {
+    let opinion = prop::sample::select(vec![YES, Opinion::Deny, Opinion::Ignore, Opinion::Failed, Opinion::Busy]);
+    prop_oneof![
+        3 => any::<bool>().prop_map(|known| Happening::Admit { known }),
+        3 => Just(Happening::Ask),
+        4 => (any::<prop::sample::Index>(), opinion).prop_map(|(which, opinion)| Happening::Answer(which, opinion)),
+        1 => (0_u64..60).prop_map(Happening::Wait),
+        1 => (1_u16..3).prop_map(|stores| Happening::Replace { stores }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn who_waits_is_answered_once_and_comes_in_on_a_word_to_its_last_question_only(
+        happenings in prop::collection::vec(happenings(), 1..80),
+    ) {
+        let rules = |stores| Arc::new(AuthRules { timeout_ms: 100, ..chain((0..stores).map(|n| store(StoreId(n))).collect()) });
+        let mut admissions = Admissions::new(rules(2));
+        let (mut now, mut next) = (at(0), 0);
+        // Since when each waits; what was asked; to whose last question the answer was yes.
+        let (mut waits, mut asked, mut welcome) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
+        let mut last: BTreeMap<Box<str>, Key> = BTreeMap::new();
+        for happening in happenings.into_iter().chain([Happening::Wait(100)]) {
+            match happening {
+                Happening::Admit { known } => {
+                    next += 1;
+                    let name = if known { format!("user-{next}") } else { String::new() };
+                    let id = format!("device-{next}");
+                    let who = Applicant { id: ClientId::try_from(&*id).unwrap(), ..applicant(&name, "") };
+                    prop_assert_eq!(admissions.admit(now, Token(next), &who), Admission::Parked);
+                    waits.insert(next, now);
+                }
+                Happening::Ask => {
+                    if let Some(question) = admissions.take_question() {
+                        last.insert(question.credentials.client_id.clone(), question.id);
+                        asked.push(question);
+                    }
+                }
+                Happening::Answer(which, opinion) => {
+                    if asked.is_empty() { continue }
+                    let question = &asked[which.index(asked.len())];
+                    let name = &question.credentials.client_id;
+                    let number: u64 = name.trim_start_matches("device-").parse().unwrap();
+                    if last.get(name) == Some(&question.id) {
+                        last.remove(name);
+                        if opinion == YES && waits.contains_key(&number) {
+                            welcome.insert(number);
+                        }
+                    }
+                    admissions.answer(now, Answer { id: question.id, opinion });
+                }
+                Happening::Wait(ms) => {
+                    now.mono_ms += ms;
+                    admissions.timer(now);
+                }
+                Happening::Replace { stores } => admissions.replace(rules(stores)),
+            }
+            while let Some(decided) = admissions.take_decided() {
+                let since = waits.remove(&decided.applicant.0);
+                prop_assert!(since.is_some(), "{:?} twice, or unasked", decided);
+                prop_assert_eq!(decided.verdict.is_ok(), welcome.remove(&decided.applicant.0), "{:?}", decided.applicant);
+            }
+            prop_assert!(waits.values().all(|since| now.mono_ms < since.mono_ms + 100), "who has waited too long is told");
+        }
+        prop_assert!(waits.is_empty() && admissions.next_deadline().is_none());
+    }
 }
