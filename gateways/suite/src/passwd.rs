@@ -83,7 +83,7 @@ fn read(file: &Path) -> io::Result<Option<(String, fs::Metadata)>> {
 /// All of the file or nothing: it is written beside the old one, and takes its place once the disk has it. Owner and
 /// mode stay; a new file is the owner's alone.
 fn replace(dir: &Path, target: &Path, text: &str, before: Option<&fs::Metadata>) -> io::Result<()> {
-    let name = target.file_name().unwrap_or(OsStr::new("users"));
+    let name = target.file_name().unwrap_or_else(|| OsStr::new("users"));
     let beside = Beside(dir.join(format!(".{}.{}", name.to_string_lossy(), std::process::id())));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside.0)?;
     file.write_all(text.as_bytes())?;

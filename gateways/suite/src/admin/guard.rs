@@ -1,6 +1,6 @@
 //! Who may ask at all: credentials, lock-out, and the name that a request was meant for.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use bridge_core::meter::{Counts, Meter};
 use bridge_core::metrics::ADMIN_REFUSED;
 
+use super::connections::Caller;
 use super::credentials::Credentials;
 use super::fault::Fault;
 use super::lockout::Lockout;
@@ -86,7 +87,7 @@ impl Guard {
 
 pub(super) async fn check(
     State(guard): State<Arc<Guard>>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    ConnectInfo(Caller(from)): ConnectInfo<Caller>,
     request: Request,
     next: Next,
 ) -> Response {

@@ -2,6 +2,7 @@
 //! so that whoever asks disturbs no shard.
 
 mod clients;
+mod connections;
 mod credentials;
 mod fault;
 mod gateways;
@@ -41,6 +42,7 @@ use transport::{Command, Question, Report};
 
 use crate::failure::Failure;
 use crate::worker::{Ended, Part, Worker, guarded, runtime};
+use connections::{Bounded, Caller};
 use credentials::Credentials;
 use fault::{Fault, Json};
 use guard::Guard;
@@ -106,6 +108,8 @@ pub(crate) struct Admin {
     /// Seconds since the Unix epoch when the process started.
     started_s: u64,
     questions: Semaphore,
+    /// See [`PATIENCE`].
+    patience: Duration,
     /// The guard's.
     meter: Arc<Meter>,
 }
@@ -138,7 +142,7 @@ impl Admin {
         let busy = |_late| Fault::unavailable("too many questions wait for an answer");
         let place = tokio::time::timeout(QUEUE_PATIENCE, self.questions.acquire()).await.map_err(busy)?;
         let silent = || Fault::unavailable(format!("shard {shard} does not answer"));
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + self.patience;
         let worker = self.workers.get(usize::from(shard)).ok_or_else(silent)?;
         let (answer, answered) = oneshot::channel();
         let command = Command::Ask { gateway, question, answer };
@@ -176,7 +180,7 @@ impl Admin {
 
     /// What each shard says; `None` for one that does not answer in time.
     async fn reports(&self) -> Vec<Option<Report>> {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + self.patience;
         let mut asked = Vec::new();
         for worker in &self.workers {
             let (answer, answered) = oneshot::channel();
@@ -215,13 +219,15 @@ pub(crate) fn start(
         stopping: settings.stopping,
         started_s: settings.started_s,
         questions: Semaphore::new(QUESTIONS),
+        patience: PATIENCE,
         meter: guard.meter(),
     };
-    let app = router(Arc::new(admin), guard).into_make_service_with_connect_info::<SocketAddr>();
+    let app = router(Arc::new(admin), guard).into_make_service_with_connect_info::<Caller>();
     let serve = move || {
         let runtime = runtime()?;
         runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(listener.listener).map_err(|fault| fault.to_string())?;
+            let listener = Bounded::new(listener, connections::MOST, connections::IDLE);
             axum::serve(listener, app).await.map_err(|fault| fault.to_string())
         })
     };
@@ -329,3 +335,6 @@ async fn status(State(admin): State<Arc<Admin>>, RawQuery(raw): RawQuery) -> Res
         "links": readiness.links,
     })))
 }
+
+#[cfg(test)]
+mod tests;

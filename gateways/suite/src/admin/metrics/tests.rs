@@ -61,6 +61,7 @@ fn all_meters() -> Vec<Arc<Meter>> {
     let mut meters = one.shard.meters();
     meters.extend(one.machine_meters);
     meters.push(crate::admin::guard::Guard::new(None, "north").meter());
+    meters.push(store::Writer::new(Box::new(store::MemoryStore::default()), 1).0.meter());
     let runtime = crate::worker::runtime().unwrap();
     let _inside = runtime.enter();
     meters.push(Driver::new(Clock::start(), one.shard, one.driver).unwrap().meter());
