@@ -102,7 +102,7 @@ impl Settings for MqttsnConfig {
         s.ranged("idle_timeout", &mut self.idle_timeout, second..=hour);
         s.not_in_this_version(&["subs_resume"]);
         s.renamed(&[("enable_qos3", "qos_minus_one")]);
-        s.renamed_and_not_in_this_version(&[("clientinfo_override", "[[auth.chain]] type = \"static\"")]);
+        s.renamed(&[("clientinfo_override", "[[auth.chain]] type = \"static\"")]);
     }
 }
 
@@ -168,7 +168,7 @@ mod tests {
             ("predefined_for.\"\".1 = \"a\"", "predefined_for.\"\": \"\" is empty"),
             ("subs_resume = true",          "subs_resume: not in this version"),
             ("enable_qos3 = true",          "enable_qos3: is EMQX's name: here it is `qos_minus_one`"),
-            ("clientinfo_override = {}",    "clientinfo_override: is EMQX's name: here it is `[[auth.chain]] type = \"static\"`, not in this version"),
+            ("clientinfo_override = {}",    "clientinfo_override: is EMQX's name: here it is `[[auth.chain]] type = \"static\"`"),
         ] {
             assert_eq!(read(text).1, [expected]);
         }

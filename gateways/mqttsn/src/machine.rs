@@ -247,7 +247,7 @@ impl Mqttsn {
         let Some(session) = self.sessions.get_mut(key) else { return Next::Stay };
         let base = &mut self.base;
         match *message {
-            Message::Publish(ref publish) => session.on_publish(base, cx, publish),
+            Message::Publish(ref publish) => return session.on_publish(base, cx, publish),
             Message::Register(ref register) => {
                 session.on_register(base, cx, register);
                 session.pump(base, cx, key);
@@ -257,7 +257,7 @@ impl Mqttsn {
             Message::Pubrec { msg_id } => session.on_pubrec(base, cx, key, msg_id),
             Message::Pubrel { msg_id } => session.on_pubrel(base, cx, msg_id),
             Message::Pubcomp { msg_id } => session.on_pubcomp(base, cx, key, msg_id),
-            Message::Subscribe(ref subscribe) => session.on_subscribe(base, cx, subscribe),
+            Message::Subscribe(ref subscribe) => return session.on_subscribe(base, cx, subscribe),
             Message::Unsubscribe(ref unsubscribe) => {
                 session.on_unsubscribe(base, cx, unsubscribe);
                 session.pump(base, cx, key);

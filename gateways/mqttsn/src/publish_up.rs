@@ -3,8 +3,8 @@
 use crate::base::Base;
 use crate::counts::Count;
 use crate::receipts::{Receipts, Stage, digest};
-use crate::session::Session;
-use crate::subscribe::code;
+use crate::session::{Next, Session};
+use crate::subscribe::{code, then};
 use crate::will::qos_up;
 use bridge_core::Qos;
 use bridge_core::downlink::Outcome;
@@ -15,23 +15,25 @@ use bridge_core::uplink::{ClientRef, Taken, Token, Uplink};
 use codec_mqttsn as sn;
 use codec_mqttsn::{Message, MsgId, ReturnCode, Topic, TopicId};
 
-/// A PUBLISH that is refused before the bridge sees it.
+/// A PUBLISH that is refused there and then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unfit {
     code: ReturnCode,
     pub(crate) why: Count,
+    then: Next,
 }
 
 impl Unfit {
-    pub(crate) const UNKNOWN: Self = Self { code: ReturnCode::InvalidTopicId, why: Count::UnknownTopicId };
-    pub(crate) const BAD: Self = Self { code: ReturnCode::NotSupported, why: Count::BadTopic };
+    pub(crate) const UNKNOWN: Self =
+        Self { code: ReturnCode::InvalidTopicId, why: Count::UnknownTopicId, then: Next::Stay };
+    pub(crate) const BAD: Self = Self { code: ReturnCode::NotSupported, why: Count::BadTopic, then: Next::Stay };
 }
 
 impl Session {
     /// PUBLISH at QoS 0, 1 or 2.
     #[inline]
-    pub(crate) fn on_publish(&mut self, base: &Base, cx: &mut Cx<'_>, publish: &sn::Publish<'_>) {
-        let (Some(client), Some(qos)) = (self.client, qos_up(publish.qos)) else { return };
+    pub(crate) fn on_publish(&mut self, base: &Base, cx: &mut Cx<'_>, publish: &sn::Publish<'_>) -> Next {
+        let (Some(client), Some(qos)) = (self.client, qos_up(publish.qos)) else { return Next::Stay };
         let topic = match &publish.topic {
             // Predefined first, then dynamic, for both types: Paho's clients publish to either under either type.
             &Topic::Normal(id) | &Topic::Predefined(id) => {
@@ -56,9 +58,13 @@ impl Session {
             Taken::Full => base.counts.up(Count::Congested),
             Taken::Denied(why) => match code(why) {
                 ReturnCode::Congestion => base.counts.up(Count::Congested),
-                code => self.refuse(base, cx, publish, Unfit { code, why: Count::BrokerRefused }),
+                code => {
+                    let unfit = Unfit { code, why: Count::BrokerRefused, then: then(why) };
+                    return self.refuse(base, cx, publish, unfit);
+                }
             },
         }
+        Next::Stay
     }
 
     /// The broker has a publication of QoS 1 or 2, or would not have it.
@@ -110,7 +116,7 @@ impl Session {
         base.say(cx, self.address.at(), &Message::Regack(sn::Ack { topic_id, msg_id: register.msg_id, code }));
     }
 
-    fn reply(&self, base: &Base, cx: &mut Cx<'_>, publish: &sn::Publish<'_>, reply: Reply) {
+    fn reply(&self, base: &Base, cx: &mut Cx<'_>, publish: &sn::Publish<'_>, reply: Reply) -> Next {
         match reply {
             Reply::Later => {}
             Reply::Accepted if publish.qos == sn::Qos::ExactlyOnce => {
@@ -119,17 +125,19 @@ impl Session {
             Reply::Accepted => {
                 self.puback(base, cx, topic_id(&publish.topic), publish.msg_id, ReturnCode::Accepted);
             }
-            Reply::Refused(unfit) => self.refuse(base, cx, publish, unfit),
+            Reply::Refused(unfit) => return self.refuse(base, cx, publish, unfit),
         }
+        Next::Stay
     }
 
     pub(crate) fn puback(&self, base: &Base, cx: &mut Cx<'_>, topic_id: TopicId, msg_id: MsgId, code: ReturnCode) {
         base.say(cx, self.address.at(), &Message::Puback(sn::Ack { topic_id, msg_id, code }));
     }
 
-    fn refuse(&self, base: &Base, cx: &mut Cx<'_>, publish: &sn::Publish<'_>, unfit: Unfit) {
+    fn refuse(&self, base: &Base, cx: &mut Cx<'_>, publish: &sn::Publish<'_>, unfit: Unfit) -> Next {
         base.counts.up(unfit.why);
         self.puback(base, cx, topic_id(&publish.topic), publish.msg_id, unfit.code);
+        unfit.then
     }
 }
 
@@ -157,7 +165,7 @@ fn publish_owed(
         base.counts.up(Count::Repeated);
         return if stage == Stage::Owed { Reply::Later } else { Reply::Accepted };
     }
-    let congested = |why| Reply::Refused(Unfit { code: ReturnCode::Congestion, why });
+    let congested = |why| Reply::Refused(Unfit { code: ReturnCode::Congestion, why, then: Next::Stay });
     let Some(token) = receipts.open(topic_id(&publish.topic).0, publish.msg_id, exactly_once, digest) else {
         return congested(Count::TooManyOwed);
     };
@@ -173,7 +181,7 @@ fn publish_owed(
         }
         Taken::Denied(why) => {
             receipts.cancel(token);
-            Reply::Refused(Unfit { code: code(why), why: Count::BrokerRefused })
+            Reply::Refused(Unfit { code: code(why), why: Count::BrokerRefused, then: then(why) })
         }
     }
 }

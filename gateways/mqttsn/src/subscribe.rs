@@ -4,12 +4,12 @@ use crate::base::Base;
 use crate::counts::Count;
 use crate::predefined::Known;
 use crate::registry::{Registry, most_octets};
-use crate::session::Session;
+use crate::session::{Next, Session};
 use crate::will::{qos_down, qos_up};
 use bridge_core::Qos;
 use bridge_core::machine::Cx;
 use bridge_core::topic::{TopicFilter, TopicName};
-use bridge_core::uplink::{ClientRef, Refusal, Taken, Token, Uplink};
+use bridge_core::uplink::{ClientRef, Ending, Refusal, Taken, Token, Uplink};
 use codec_mqttsn as sn;
 use codec_mqttsn::{Filter, Message, MsgId, ReturnCode, TopicId};
 
@@ -51,6 +51,7 @@ struct Refused {
     topic_id: TopicId,
     code: ReturnCode,
     why: Count,
+    then: Next,
 }
 
 const NO_ID: TopicId = TopicId(0);
@@ -199,16 +200,17 @@ impl Place {
 
 impl Session {
     /// SUBSCRIBE: the broker is asked; SUBACK follows, or goes at once when there is nothing to ask.
-    pub(crate) fn on_subscribe(&mut self, base: &Base, cx: &mut Cx<'_>, subscribe: &sn::Subscribe<'_>) {
-        if let Err(refused) = self.try_subscribe(base, cx, subscribe) {
-            base.counts.up(refused.why);
-            let Refused { topic_id, code, .. } = refused;
-            self.suback(base, cx, Qos::AtMostOnce, Pending { msg_id: subscribe.msg_id, topic_id }, code);
-        }
+    pub(crate) fn on_subscribe(&mut self, base: &Base, cx: &mut Cx<'_>, subscribe: &sn::Subscribe<'_>) -> Next {
+        let Err(Refused { topic_id, code, why, then }) = self.try_subscribe(base, cx, subscribe) else {
+            return Next::Stay;
+        };
+        base.counts.up(why);
+        self.suback(base, cx, Qos::AtMostOnce, Pending { msg_id: subscribe.msg_id, topic_id }, code);
+        then
     }
 
     fn try_subscribe(&mut self, base: &Base, cx: &mut Cx<'_>, subscribe: &sn::Subscribe<'_>) -> Result<(), Refused> {
-        let refused = |code, why| Refused { topic_id: NO_ID, code, why };
+        let refused = |code, why| Refused { topic_id: NO_ID, code, why, then: Next::Stay };
         let Some(qos) = qos_up(subscribe.qos) else {
             return Err(refused(ReturnCode::NotSupported, Count::OutOfPlace));
         };
@@ -233,7 +235,7 @@ impl Session {
         match self.subscriptions.join(cx, client, filter, qos, known, place, Some(pending)) {
             Taken::Done | Taken::Owed => Ok(()),
             Taken::Full => Err(refused(ReturnCode::Congestion, Count::Congested)),
-            Taken::Denied(why) => Err(refused(code(why), Count::BrokerRefused)),
+            Taken::Denied(why) => Err(Refused { then: then(why), ..refused(code(why), Count::BrokerRefused) }),
         }
     }
 
@@ -330,12 +332,17 @@ impl Session {
 
 /// The filter that a SUBSCRIBE or UNSUBSCRIBE is about.
 fn read_filter<'a>(filter: &'a Filter<'a>, predefined: Known<'a>) -> Result<TopicFilter<'a>, Refused> {
-    let bad = Refused { topic_id: NO_ID, code: ReturnCode::NotSupported, why: Count::BadTopic };
+    let bad = Refused { topic_id: NO_ID, code: ReturnCode::NotSupported, why: Count::BadTopic, then: Next::Stay };
     let text = match filter {
         Filter::Name(name) => name,
         Filter::Short(octets) => std::str::from_utf8(octets).map_err(|_not_utf8| bad)?,
         Filter::Predefined(id) => {
-            let unknown = Refused { topic_id: *id, code: ReturnCode::InvalidTopicId, why: Count::UnknownTopicId };
+            let unknown = Refused {
+                topic_id: *id,
+                code: ReturnCode::InvalidTopicId,
+                why: Count::UnknownTopicId,
+                then: Next::Stay,
+            };
             predefined.name(*id).ok_or(unknown)?.as_str()
         }
         Filter::Reserved(_) => return Err(bad),
@@ -351,7 +358,8 @@ fn place(
     predefined: Known<'_>,
     max_topics: u16,
 ) -> Result<(TopicId, Place), Refused> {
-    let full = Refused { topic_id: NO_ID, code: ReturnCode::InvalidTopicId, why: Count::RegistryFull };
+    let full =
+        Refused { topic_id: NO_ID, code: ReturnCode::InvalidTopicId, why: Count::RegistryFull, then: Next::Stay };
     match (asked, filter.as_name()) {
         (Filter::Predefined(id), _) => Ok((*id, Place::Predefined(*id))),
         (Filter::Name(_), Some(name)) => {
@@ -378,5 +386,13 @@ pub(crate) const fn code(why: Refusal) -> ReturnCode {
         | Refusal::NoSuchClient
         | Refusal::BadCredentials
         | Refusal::NotAuthorised { .. } => ReturnCode::NotSupported,
+    }
+}
+
+/// What becomes of a device when the bridge would not.
+pub(crate) const fn then(why: Refusal) -> Next {
+    match why {
+        Refusal::NotAuthorised { disconnect: true } => Next::Lose(Ending::NotAuthorised),
+        _ => Next::Stay,
     }
 }
