@@ -11,6 +11,8 @@ impl Config {
     pub fn reloaded(&self, newer: &Self) -> (Self, Vec<KeyPath>) {
         let mut next = self.clone();
         next.log.level.clone_from(&newer.log.level);
+        next.auth.clone_from(&newer.auth);
+        next.acl.clone_from(&newer.acl);
         let (mqttsn, newer_mqttsn) = (&mut next.gateways.mqttsn, &newer.gateways.mqttsn);
         let running = std::mem::replace(&mut mqttsn.machine, newer_mqttsn.machine.clone());
         mqttsn.machine.mountpoint = running.mountpoint;
@@ -36,6 +38,8 @@ mod tests {
         let old = Config::default();
         let mut newer = old.clone();
         newer.log.level = "debug".into();
+        newer.auth.allow_anonymous = Some(false);
+        newer.acl.cache_size = 7;
         newer.gateways.mqttsn.machine.predefined = [(5, "five".to_owned())].into();
         newer.gateways.mqttsn.machine.mountpoint = "site/".into();
         newer.gateways.mqttsn.machine.broadcast = true;
@@ -55,6 +59,7 @@ mod tests {
             "gateways.mqttsn.listeners.udp.default.mountpoint",
         ];
         assert_eq!(waiting, expected);
+        assert_eq!((&next.auth, &next.acl), (&newer.auth, &newer.acl));
         assert_eq!((next.log.level.as_str(), next.node.workers), ("debug", old.node.workers));
         assert_eq!(next.gateways.mqttsn.machine.predefined, newer.gateways.mqttsn.machine.predefined);
         let default = next.gateways.mqttsn.listeners.udp.get("default");

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and says what it skips"
 )]
 
+mod access;
 mod admin;
 mod cli;
 mod clients;

@@ -162,17 +162,22 @@ impl Device {
 
     /// Subscribes to a name or wildcard, and waits for the SUBACK.
     pub(crate) fn subscribe(&mut self, filter: &str, qos: Qos) -> Suback {
-        let msg_id = self.id();
-        self.send(&Message::Subscribe(Subscribe { dup: false, qos, msg_id, filter: Filter::Name(filter) }));
-        let suback = self.answer(|message| match message {
-            Message::Suback(suback) if suback.msg_id == msg_id => Some(*suback),
-            _ => None,
-        });
+        let suback = self.try_subscribe(filter, qos);
         assert_eq!(suback.code, ReturnCode::Accepted, "{filter}");
         if suback.topic_id.0 != 0 {
             self.names.insert(suback.topic_id.0, filter.to_owned());
         }
         suback
+    }
+
+    /// SUBSCRIBE, and what SUBACK says to it.
+    pub(crate) fn try_subscribe(&mut self, filter: &str, qos: Qos) -> Suback {
+        let msg_id = self.id();
+        self.send(&Message::Subscribe(Subscribe { dup: false, qos, msg_id, filter: Filter::Name(filter) }));
+        self.answer(|message| match message {
+            Message::Suback(suback) if suback.msg_id == msg_id => Some(*suback),
+            _ => None,
+        })
     }
 
     /// The next message.

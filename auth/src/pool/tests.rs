@@ -187,11 +187,17 @@ fn the_end_of_the_pool_is_the_end_of_its_threads_and_of_what_waits() {
     let mut bench = Bench::new(settings(1, 8));
     assert_eq!((bench.ask("slow"), bench.begun.recv()), (None, Ok(())));
     assert_eq!((bench.ask("a"), bench.ask("b")), (None, None));
+    let shared = Arc::clone(&bench.pool.shared);
+    let pool = bench.pool;
+    let ending = thread::spawn(|| drop(pool));
+    while !shared.queue().closed {
+        thread::yield_now();
+    }
     bench.go_on.send(()).unwrap();
-    drop(bench.pool);
+    ending.join().unwrap();
     drop(bench.reply);
     let answered: Vec<_> = bench.answers.iter().map(|answer| answer.id.slot).collect();
-    assert_eq!(answered.first(), Some(&0), "what had begun was finished");
+    assert_eq!(answered, [0], "what had begun was finished, and nothing else was begun");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 use config::{Build, Config, KeyPath};
 
 use crate::failure::Failure;
-use crate::tls;
+use crate::{access, tls};
 
 /// What this binary was built with.
 pub(crate) const BUILD: Build = Build { embedded: cfg!(feature = "embedded-broker") };
@@ -27,7 +27,9 @@ pub(crate) fn load(file: Option<&Path>) -> Result<Config, Failure> {
 
 /// What is wrong with files that are not part of the configuration, by the key that names them.
 fn files(config: &Config) -> Vec<(KeyPath, String)> {
-    tls::problems(&config.broker.link)
+    let mut problems = tls::problems(&config.broker.link);
+    problems.extend(access::problems(config));
+    problems
 }
 
 fn read(path: &Path) -> Result<String, Failure> {

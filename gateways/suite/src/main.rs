@@ -4,6 +4,7 @@
 //! gives each core a shard, answers the admin API, and stops it all in order.
 #![forbid(unsafe_code)]
 
+mod access;
 mod admin;
 mod advertise;
 mod cli;

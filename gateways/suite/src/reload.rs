@@ -10,6 +10,7 @@ use mqttsn::MqttsnConfig;
 use tokio::sync::mpsc;
 use transport::Command;
 
+use crate::access::{Access, Rules};
 use crate::configuration;
 use crate::logs;
 
@@ -20,6 +21,8 @@ pub(crate) struct Reach {
     pub(crate) gates: Vec<(String, Arc<Gate>)>,
     /// What the MQTT-SN machines read.
     pub(crate) mqttsn: Live<MqttsnConfig>,
+    /// The credential stores, and the rules that the shards apply.
+    pub(crate) access: Access,
     /// To each shard.
     pub(crate) commands: Vec<mpsc::Sender<Command>>,
 }
@@ -49,7 +52,11 @@ impl Reloading {
         if let Err(problem) = logs::filter(&next.log.level) {
             return refused(&[problem]);
         }
-        self.apply(&next).await;
+        let rules = match self.reach.access.reload(&next) {
+            Ok(rules) => rules,
+            Err(problems) => return refused(&problems),
+        };
+        self.apply(&next, &rules).await;
         self.config = next;
         for key in waiting {
             tracing::warn!(key = %key, "this change waits for a restart");
@@ -57,7 +64,7 @@ impl Reloading {
         tracing::info!("the configuration is reloaded");
     }
 
-    async fn apply(&self, next: &Config) {
+    async fn apply(&self, next: &Config, rules: &Rules) {
         if let Err(problem) = self.level.set(&next.log.level) {
             tracing::warn!("{problem}");
         }
@@ -71,6 +78,8 @@ impl Reloading {
         for shard in &self.reach.commands {
             // A shard that hears nothing any more has told why it ended.
             drop(shard.send(Command::Reconfigure).await);
+            let Rules { auth, acl } = rules.clone();
+            drop(shard.send(Command::Rules { auth, acl }).await);
         }
     }
 }

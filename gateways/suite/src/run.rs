@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use transport::{Clock, Command};
 
+use crate::access::Access;
 use crate::admin::{self, AdminListener, AdminSettings};
 use crate::cli::print;
 use crate::embedded::{self, Embedded};
@@ -77,6 +78,7 @@ fn start(config: &Config, ended: mpsc::UnboundedSender<Ended>) -> Result<(Runnin
     let embedded = start_embedded(config, &ended)?;
     let embedded_at = embedded.as_ref().map(|embedded| embedded.address);
     let name = name(config)?;
+    let access = Access::start(config, &name)?;
     let node = Node { config, name: &name, workers, targets: wiring::targets(&config.broker.link, embedded_at)? };
     let overview = Overview {
         config,
@@ -91,7 +93,7 @@ fn start(config: &Config, ended: mpsc::UnboundedSender<Ended>) -> Result<(Runnin
     let inventory = wiring::inventory(config, &name, &listeners);
     let mut sessions = Sessions::open(&node)?;
     let memory = sessions.as_ref().map(Sessions::links);
-    let Wired { mut shards, gates, directory, mqttsn } = wiring::shards(&node, listeners, memory, random)?;
+    let Wired { mut shards, gates, directory, mqttsn } = wiring::shards(&node, listeners, memory, &access, random)?;
     let former = FormerLinks::find(&node);
     let clock = Clock::start();
     // Before the links come up: what the broker has kept for a session must find it.
@@ -100,12 +102,13 @@ fn start(config: &Config, ended: mpsc::UnboundedSender<Ended>) -> Result<(Runnin
     }
     let store_meter = sessions.map(|sessions| sessions.start(&ended)).transpose()?;
     let mut workers = start_workers(clock, shards, &ended)?;
-    let reach = Reach { gates, mqttsn, commands: workers.iter().map(|worker| worker.commands.clone()).collect() };
     let durable = store_meter.is_some();
     if let Some(first) = workers.first_mut() {
         // What the node has once is told once.
-        first.meters.extend(std::iter::once(former.meter()).chain(store_meter));
+        first.meters.extend([former.meter(), access.meter()].into_iter().chain(store_meter));
     }
+    let commands = workers.iter().map(|worker| worker.commands.clone()).collect();
+    let reach = Reach { gates, mqttsn, access, commands };
     tokio::spawn(former.end_sessions(clock, random()?));
     let stopping = Arc::new(AtomicBool::new(false));
     if let Some(listener) = admin_listener {
@@ -298,6 +301,7 @@ mod tests {
                 let reach = Reach {
                     gates: Vec::new(),
                     mqttsn: Live::from(mqttsn::MqttsnConfig::default()),
+                    access: Access::start(&Config::default(), "north").unwrap(),
                     commands: Vec::new(),
                 };
                 let level = logs::Level::of_nobody();

@@ -25,15 +25,16 @@ use transport::broker::Target;
 use transport::driver::FORWARD_QUEUE;
 use transport::udp::{self, BoundUdp};
 
+use crate::access::Access;
 use crate::admin::{GatewayInfo, Inventory, ListenerInfo};
 use crate::failure::Failure;
 use crate::worker::WorkerSettings;
 use crate::{advertise, tls};
 
 /// The MQTT-SN gateway's number: it is the only one so far.
-const MQTTSN: GatewayId = GatewayId(0);
 /// Gateways as the session store names them, by number.
 pub(crate) const GATEWAYS: [&str; 1] = ["mqttsn"];
+pub(crate) const MQTTSN: GatewayId = GatewayId(0);
 /// Octets of receive and send buffer that each socket asks for.
 pub(crate) const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
 /// For a broker to answer at all: name, TCP and TLS.
@@ -192,6 +193,7 @@ pub(crate) fn shards(
     node: &Node<'_>,
     listeners: Vec<Listener>,
     memory: Option<&LinkMemory>,
+    access: &Access,
     mut seed: impl FnMut() -> Result<u64, Failure>,
 ) -> Result<Wired, Failure> {
     let events = events(&node.config.events, node.name)?;
@@ -212,7 +214,7 @@ pub(crate) fn shards(
     let mqttsn = Live::from(node.config.gateways.mqttsn.machine.clone());
     let ids: Vec<ListenerId> = sockets.iter().map(|(id, _)| *id).collect();
     let (forwards, inboxes): (Vec<_>, Vec<_>) = (0..node.workers).map(|_| mpsc::channel(FORWARD_QUEUE)).unzip();
-    let mut workers = Vec::new();
+    let (rules, mut workers) = (access.rules(), Vec::new());
     for (number, inbox) in (0..=u8::MAX).zip(inboxes) {
         let seed = &mut seed;
         // Shard 0 speaks for the node.
@@ -226,7 +228,7 @@ pub(crate) fn shards(
             listeners: mountpoints.iter().cloned().map(ListenerRules::new).collect(),
             node: node.name.into(),
             status,
-            policy: Policy { events: events.clone(), ..Policy::default() },
+            policy: Policy { auth: Arc::clone(&rules.auth), acl: Arc::clone(&rules.acl), events: events.clone() },
             seed: seed()?,
         };
         let settings = ShardSettings {
@@ -248,6 +250,7 @@ pub(crate) fn shards(
             inbox,
             shards: forwards.clone(),
             records: None,
+            credentials: access.line(),
         };
         workers.push(WorkerSettings { shard: Shard::new(settings, machines), machine_meters, driver, commands });
     }

@@ -5,19 +5,23 @@
 //! with what all of it has to say to each broker connection in one piece.
 
 mod counts;
+mod credentials;
 pub(crate) mod line;
 mod question;
 mod records;
 #[cfg(test)]
 mod tests;
 
+pub use credentials::{AskStore, CredentialLine};
 pub use question::Question;
 
 use crate::broker::Target;
 use crate::clock::Clock;
 use crate::sys::BATCH;
 use crate::udp::{Batch, BoundUdp, SendQueue, UdpListener};
+use bridge_core::acl::Acl;
 use bridge_core::ask::Answer;
+use bridge_core::auth::AuthRules;
 use bridge_core::bridge::LinkId;
 use bridge_core::meter::{Counts, Meter};
 use bridge_core::peer::{GatewayId, ListenerId, Peer, Proven};
@@ -54,6 +58,13 @@ pub enum Command {
     Drain(Duration),
     /// The configuration has changed: the machines read it anew.
     Reconfigure,
+    /// These rules hold from now on, for who comes and for what is asked.
+    Rules {
+        /// Who may come in.
+        auth: Arc<AuthRules>,
+        /// Who may publish and subscribe where.
+        acl: Arc<Acl>,
+    },
     /// Bring the gauges up to date and say how the links are.
     Report(oneshot::Sender<Report>),
     /// A question of the admin API about the clients of one gateway.
@@ -104,6 +115,8 @@ pub struct DriverSettings {
     pub shards: Vec<mpsc::Sender<Forward>>,
     /// To the store, if sessions are to outlive the process.
     pub records: Option<Carrier>,
+    /// To the credential stores and back.
+    pub credentials: CredentialLine,
 }
 
 /// One listener's socket.
@@ -126,6 +139,7 @@ pub struct Driver {
     inbox: mpsc::Receiver<Forward>,
     shards: Vec<mpsc::Sender<Forward>>,
     records: Option<Courier>,
+    credentials: CredentialLine,
     sleep: Pin<Box<Sleep>>,
     drain: Option<Deadline>,
     counts: Counts<DriverCount>,
@@ -155,6 +169,7 @@ impl Driver {
             inbox: settings.inbox,
             shards: settings.shards,
             records: settings.records.map(Courier::new),
+            credentials: settings.credentials,
             sleep: Box::pin(tokio::time::sleep(IDLE)),
             drain: None,
             counts: Counts::default(),
@@ -203,6 +218,7 @@ impl Driver {
         if let Some(records) = &mut self.records {
             busy |= records.hear(cx, now, &mut self.shard);
         }
+        busy |= self.credentials.hear(cx, now, &mut self.shard);
         busy |= self.hear_shards(cx, now);
         busy |= self.hear_devices(cx, now)?;
         for line in &mut self.lines {
@@ -211,6 +227,7 @@ impl Driver {
         if self.shard.next_deadline().is_some_and(|deadline| deadline.is_due(now)) {
             self.shard.timer(now);
         }
+        self.credentials.speak(now, &mut self.shard);
         self.shard.finish(now);
         for line in &mut self.lines {
             busy |= line.speak(cx, now, &mut self.shard);
@@ -237,6 +254,7 @@ impl Driver {
                     self.shard.drain(now, until);
                 }
                 Command::Reconfigure => self.shard.reconfigure(now),
+                Command::Rules { auth, acl } => self.shard.replace_rules(auth, acl),
                 Command::Report(answer) => {
                     self.gauge();
                     let links = self.lines.iter().filter_map(|line| line.report(now, &self.shard)).collect();

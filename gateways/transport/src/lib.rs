@@ -13,4 +13,4 @@ mod sys;
 pub mod udp;
 
 pub use clock::Clock;
-pub use driver::{Carrier, Command, Driver, DriverSettings, LinkReport, Question, Report};
+pub use driver::{AskStore, Carrier, Command, CredentialLine, Driver, DriverSettings, LinkReport, Question, Report};

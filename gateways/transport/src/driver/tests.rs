@@ -4,22 +4,51 @@ use super::*;
 use crate::udp;
 use bridge_core::Qos;
 use bridge_core::ask::{Answer, Ask};
+use bridge_core::auth::{self, ChainEntry, EntryKind, Opinion, StoreId};
 use bridge_core::bridge::{BridgeSettings, Policy};
 use bridge_core::gate::Gates;
 use bridge_core::machine::{Cx, Handled, Input, Machine};
 use bridge_core::owners::{Directory, Owner};
 use bridge_core::peer::{GatewayId, ShardId};
-use bridge_core::uplink::Refusal;
+use bridge_core::topic::ClientId;
+use bridge_core::uplink::{Admission, Applicant, Password, Refusal, Token};
 use shard::ShardSettings;
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::Mutex;
 use std::thread::JoinHandle;
 
-/// `+NAME` lives on the shard that hears it first; everything comes back with that shard's number in front.
-struct Echo(u8);
+/// `+NAME` lives on the shard that hears it first; `?NAME` asks whether that user may come in, and its answer comes when
+/// that is known; everything else comes back. The shard's number stands in front.
+struct Echo(u8, Vec<Peer>);
 
 impl Machine for Echo {
     fn handle(&mut self, cx: &mut Cx<'_>, input: Input<'_>) -> Handled {
-        let Input::Datagram { peer, bytes, .. } = input else { return Handled::Here };
+        let (peer, bytes) = match input {
+            Input::Datagram { peer, bytes, .. } => (peer, bytes),
+            Input::Decided { applicant, verdict } => {
+                let said = verdict.map_or_else(|refusal| refusal.reason(), |identity| &identity.username);
+                let peer = self.1[usize::try_from(applicant.0).unwrap()];
+                cx.out.datagram(peer, |out| out.extend_from_slice(said.as_bytes()));
+                return Handled::Here;
+            }
+            _ => return Handled::Here,
+        };
+        if let Some(name) = bytes.strip_prefix(b"?") {
+            let (username, id) = (std::str::from_utf8(name).unwrap(), ClientId::try_from("lamp").unwrap());
+            let (password, address, proven) = (Password(b"x"), Some(peer.addr), Proven::default());
+            let who =
+                Applicant { gateway: GatewayId(0), listener: peer.listener, id, username, password, address, proven };
+            let said = match cx.bridge.admit(cx.now, Token(self.1.len() as u64), &who) {
+                Admission::Parked => {
+                    self.1.push(peer);
+                    return Handled::Here;
+                }
+                Admission::Granted(identity) => format!("{} at once", identity.username),
+                Admission::Refused(refusal) => refusal.reason().to_owned(),
+            };
+            cx.out.datagram(peer, |out| out.extend_from_slice(said.as_bytes()));
+            return Handled::Here;
+        }
         if bytes.starts_with(b"+")
             && let Owner::Elsewhere(shard) = cx.owners.claim(GatewayId(0), &String::from_utf8_lossy(bytes))
         {
@@ -56,6 +85,10 @@ struct Node {
 }
 
 fn node(workers: u8) -> Node {
+    node_with(workers, CredentialLine::none)
+}
+
+fn node_with(workers: u8, credentials: impl Fn() -> CredentialLine) -> Node {
     let sockets = udp::bind("127.0.0.1:0".parse().unwrap(), usize::from(workers), 1 << 20).unwrap();
     let addr = sockets[0].local_addr();
     let directory = Arc::new(Directory::default());
@@ -64,14 +97,17 @@ fn node(workers: u8) -> Node {
     for ((number, inbox), socket) in (0..).zip(inboxes).zip(sockets) {
         let (send, receive) = mpsc::channel(4);
         commands.push(send);
-        let (directory, shards) = (Arc::clone(&directory), shards.clone());
+        let (directory, shards, credentials) = (Arc::clone(&directory), shards.clone(), credentials());
         threads.push(std::thread::spawn(move || {
+            let entry = ChainEntry { gateways: Vec::new(), kind: EntryKind::Store(StoreId(0)) };
+            let chain = Arc::new(AuthRules { entries: vec![entry], ..AuthRules::default() });
+            let policy = Policy { auth: chain, ..Policy::default() };
             let bridge = BridgeSettings {
                 links: Vec::new(),
                 listeners: Vec::new(),
                 node: "n".into(),
                 status: None,
-                policy: Policy::default(),
+                policy,
                 seed: 1,
             };
             let settings = ShardSettings {
@@ -84,7 +120,7 @@ fn node(workers: u8) -> Node {
                 durable: false,
                 seed: 1,
             };
-            let shard = Shard::new(settings, vec![Box::new(Echo(number))]);
+            let shard = Shard::new(settings, vec![Box::new(Echo(number, Vec::new()))]);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
                 let settings = DriverSettings {
@@ -95,6 +131,7 @@ fn node(workers: u8) -> Node {
                     inbox,
                     shards,
                     records: None,
+                    credentials,
                 };
                 Driver::new(Clock::start(), shard, settings)?.run().await
             })
@@ -169,5 +206,43 @@ fn a_client_is_served_by_its_own_shard_whichever_socket_hears_it() {
     for device in &devices {
         assert_eq!(ask(device, b"+lamp")[0], owner, "the answer comes from the owner, through the same port");
     }
+    node.stop();
+}
+
+#[test]
+fn a_store_is_asked_and_its_word_reaches_the_device_at_once_or_later() {
+    let (asked, questions) = std::sync::mpsc::channel();
+    let (answer, answers) = mpsc::channel(4);
+    let line = Mutex::new(Some(CredentialLine::new(
+        Box::new(move |question: auth::Question| {
+            let (id, username) = (question.id, question.credentials.username.clone());
+            let opinion = match &*username {
+                "known" => Opinion::Allow { superuser: false },
+                "wrong" => Opinion::Deny,
+                _ => {
+                    asked.send((id, username)).unwrap();
+                    return None;
+                }
+            };
+            Some(auth::Answer { id, opinion })
+        }),
+        answers,
+    )));
+    let node = node_with(1, || line.lock().unwrap().take().unwrap());
+    let device = device(&node);
+    assert_eq!(ask(&device, b"?known"), b"known");
+    assert_eq!(ask(&device, b"?wrong"), Refusal::BadCredentials.reason().as_bytes());
+    device.send(b"?slow").unwrap();
+    let (id, username) = questions.recv().unwrap();
+    assert_eq!(&*username, "slow");
+    assert_eq!(ask(&device, b"hello"), b"\0hello", "nobody waits for a store but who is judged by it");
+    answer.blocking_send(auth::Answer { id, opinion: Opinion::Allow { superuser: false } }).unwrap();
+    let mut told = [0; 64];
+    let length = device.recv(&mut told).expect("an answer within 5 s");
+    assert_eq!(&told[..length], b"slow");
+
+    let rules = Command::Rules { auth: Arc::default(), acl: Arc::default() };
+    node.commands[0].blocking_send(rules).unwrap();
+    assert_eq!(ask(&device, b"?wrong"), b"wrong at once", "without entries everybody may come in");
     node.stop();
 }

@@ -8,6 +8,7 @@ use config::Config;
 use transport::broker::Target;
 use transport::{Clock, Driver};
 
+use crate::access::Access;
 use crate::wiring::{self, Node};
 
 const THINGS: Family = Family { name: "tidegate_things_total", help: "Things", kind: Kind::Counter };
@@ -57,8 +58,10 @@ fn all_meters() -> Vec<Arc<Meter>> {
     let listeners = wiring::bind(&config, 1).unwrap();
     let target = Target { host: "127.0.0.1".into(), port: 1, tls: None };
     let node = Node { config: &config, name: "north", workers: 1, targets: [target].into() };
-    let one = wiring::shards(&node, listeners, None, || Ok(1)).unwrap().shards.pop().unwrap();
+    let access = Access::start(&config, "north").unwrap();
+    let one = wiring::shards(&node, listeners, None, &access, || Ok(1)).unwrap().shards.pop().unwrap();
     let mut meters = one.shard.meters();
+    meters.push(access.meter());
     meters.extend(one.machine_meters);
     meters.push(crate::admin::guard::Guard::new(None, "north").meter());
     meters.push(store::Writer::new(Box::new(store::MemoryStore::default()), 1).0.meter());

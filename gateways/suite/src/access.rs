@@ -1,0 +1,227 @@
+//! Who may come in and do what: `[auth]`, `[acl]` and the files that they name, as shards apply them.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use auth::config::{AuthConfig, EntryConfig, GatewayName, OnAllIgnore, Source};
+use auth::{FileStore, Loaded, Pool, PoolSettings, Reply, Store, Stores};
+use bridge_core::acl::Acl;
+use bridge_core::auth::{AuthRules, ChainEntry, EntryKind, StoreId};
+use bridge_core::config::{AclConfig, RuleConfig, read_rules};
+use bridge_core::meter::Meter;
+use bridge_core::peer::GatewayId;
+use config::{Config, KeyPath};
+use tokio::sync::mpsc;
+use transport::CredentialLine;
+
+use crate::failure::Failure;
+use crate::wiring::MQTTSN;
+
+/// What every shard applies.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    /// Who may come in.
+    pub(crate) auth: Arc<AuthRules>,
+    /// Who may do what.
+    pub(crate) acl: Arc<Acl>,
+}
+
+/// The stores of the chain, and the threads that ask them.
+#[derive(Debug)]
+pub(crate) struct Access {
+    pool: Arc<Pool>,
+    node: Box<str>,
+    files: BTreeMap<PathBuf, (StoreId, Arc<FileStore>)>,
+    /// The number of the next store: a number never means another store than it once did.
+    next: u16,
+    rules: Rules,
+}
+
+/// All files that the configuration names, read and found sound.
+struct Files {
+    users: BTreeMap<PathBuf, Loaded>,
+    rules: Vec<RuleConfig>,
+}
+
+impl Access {
+    /// Reads the files and starts the threads. `node` is this node's name.
+    ///
+    /// # Errors
+    /// All that is wrong with the files, or that there are no threads.
+    pub(crate) fn start(config: &Config, node: &str) -> Result<Self, Failure> {
+        let files = Files::read(config).map_err(|problems| Failure::Configuration(lines(&problems)))?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let settings = PoolSettings::for_cores(cores, config.auth.timeout.get());
+        let pool = Pool::start(settings, Stores::new())
+            .map_err(|fault| Failure::Running(format!("cannot start a thread for passwords: {fault}")))?;
+        let rules = Rules { auth: Arc::default(), acl: Arc::default() };
+        let mut access = Self { pool: Arc::new(pool), node: node.into(), files: BTreeMap::new(), next: 0, rules };
+        access.apply(config, files).map_err(Failure::Running)?;
+        Ok(access)
+    }
+
+    /// Reads the files again, and whatever `[auth]` and `[acl]` say now. The stores have changed when this returns;
+    /// the rules are for the caller to hand to the shards.
+    ///
+    /// # Errors
+    /// All that is wrong, a line each: nothing has changed then.
+    pub(crate) fn reload(&mut self, config: &Config) -> Result<Rules, Vec<String>> {
+        let files = Files::read(config).map_err(|problems| lines(&problems))?;
+        self.apply(config, files).map_err(|problem| vec![problem])?;
+        Ok(self.rules())
+    }
+
+    /// What holds now.
+    pub(crate) fn rules(&self) -> Rules {
+        self.rules.clone()
+    }
+
+    /// For one shard to ask the stores by.
+    pub(crate) fn line(&self) -> CredentialLine {
+        let (answered, answers) = mpsc::channel(ANSWERS);
+        // An answer that finds no room comes too late, and the client is refused.
+        let reply: Reply = Arc::new(move |answer| answered.try_send(answer).unwrap_or_default());
+        let pool = Arc::clone(&self.pool);
+        CredentialLine::new(Box::new(move |question| pool.ask(question, &reply)), answers)
+    }
+
+    /// For whoever reports.
+    pub(crate) fn meter(&self) -> Arc<Meter> {
+        self.pool.meter()
+    }
+
+    fn apply(&mut self, config: &Config, files: Files) -> Result<(), String> {
+        let Files { users, rules } = files;
+        // What can fail goes first.
+        let mut next = self.next;
+        let mut stores = BTreeMap::new();
+        for (path, loaded) in users {
+            if loaded.world_readable {
+                tracing::warn!(path = %path.display(), "everybody on this machine can read the hashes: chmod o-r");
+            }
+            let (id, store) = match self.files.get(&path) {
+                Some((id, store)) => (*id, Arc::clone(store)),
+                None => {
+                    let store = FileStore::new(auth::Users::default()).map_err(|fault| fault.to_string())?;
+                    let id = StoreId(next);
+                    next = next.checked_add(1).ok_or("too many users files have come and gone: start anew")?;
+                    (id, Arc::new(store))
+                }
+            };
+            stores.insert(path, (id, store, loaded.users));
+        }
+        self.next = next;
+        self.files.clear();
+        for (path, (id, store, users)) in stores {
+            store.replace(users);
+            self.files.insert(path, (id, store));
+        }
+        let by_number = self.files.values().map(|(id, store)| (*id, Arc::clone(store) as Arc<dyn Store>));
+        self.pool.replace(by_number.collect());
+        self.pool.be_patient(config.auth.timeout.get());
+        warn_if_nobody_may_come_in(&config.auth);
+        self.rules = Rules { auth: Arc::new(self.chain(&config.auth)), acl: config.acl.compiled(&rules, &self.node) };
+        Ok(())
+    }
+
+    fn chain(&self, config: &AuthConfig) -> AuthRules {
+        let entry = |entry: &EntryConfig| {
+            let kind = match &entry.source {
+                Source::Static { username, password } => EntryKind::Static {
+                    username: username.as_str().into(),
+                    password: password.expose().as_bytes().into(),
+                },
+                Source::File { path } => EntryKind::Store(self.files.get(path)?.0),
+            };
+            Some(ChainEntry { gateways: entry.gateways.iter().copied().map(number).collect(), kind })
+        };
+        AuthRules {
+            entries: config.chain.iter().filter_map(entry).collect(),
+            allow_anonymous: config.allow_anonymous,
+            on_all_ignore: config.on_all_ignore == OnAllIgnore::Allow,
+            timeout_ms: config.timeout.as_millis(),
+            open_listeners: Vec::new(),
+        }
+    }
+}
+
+/// What is wrong with the files that `[auth]` and `[acl]` name, by the key that names them.
+pub(crate) fn problems(config: &Config) -> Vec<(KeyPath, String)> {
+    Files::read(config).err().unwrap_or_default()
+}
+
+impl Files {
+    fn read(config: &Config) -> Result<Self, Vec<(KeyPath, String)>> {
+        let mut problems = Vec::new();
+        let mut users = BTreeMap::new();
+        let chain = KeyPath::from("auth.chain");
+        for (at, entry) in config.auth.chain.iter().enumerate() {
+            let Source::File { path } = &entry.source else { continue };
+            // One file may serve several entries.
+            if users.contains_key(path) {
+                continue;
+            }
+            match auth::load(path) {
+                Ok(loaded) => drop(users.insert(path.clone(), loaded)),
+                Err(fault) => {
+                    let key = chain.element(at).child("path");
+                    let told = fault.problems().into_iter();
+                    problems.extend(told.map(|problem| (key.clone(), format!("{}: {problem}", path.display()))));
+                }
+            }
+        }
+        let rules = rules_of_file(&config.acl).unwrap_or_else(|told| {
+            problems.extend(told.into_iter().map(|problem| (KeyPath::from("acl.file"), problem)));
+            Vec::new()
+        });
+        if problems.is_empty() { Ok(Self { users, rules }) } else { Err(problems) }
+    }
+}
+
+fn rules_of_file(acl: &AclConfig) -> Result<Vec<RuleConfig>, Vec<String>> {
+    let Some(path) = &acl.file else { return Ok(Vec::new()) };
+    let name = path.display().to_string();
+    let text = read_bounded(path).map_err(|fault| vec![format!("{name}: cannot read: {fault}")])?;
+    read_rules(&name, &text).map_err(|problems| problems.iter().map(ToString::to_string).collect())
+}
+
+fn read_bounded(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(LARGEST_RULES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LARGEST_RULES {
+        return Err(io::Error::other("it is larger than 1 MiB"));
+    }
+    Ok(text)
+}
+
+/// A chain that never decides, and no rule for those whom it leaves: surely not what was meant.
+fn warn_if_nobody_may_come_in(auth: &AuthConfig) {
+    let decides = auth.chain.iter().any(|entry| matches!(entry.source, Source::File { .. }));
+    let welcome = auth.on_all_ignore == OnAllIgnore::Allow || auth.allow_anonymous == Some(true);
+    if !auth.chain.is_empty() && !decides && !welcome {
+        tracing::warn!(
+            "no entry of auth.chain decides, so nobody may come in: add one, or set auth.on_all_ignore = \"allow\""
+        );
+    }
+}
+
+const fn number(gateway: GatewayName) -> GatewayId {
+    match gateway {
+        GatewayName::Mqttsn => MQTTSN,
+    }
+}
+
+fn lines(problems: &[(KeyPath, String)]) -> Vec<String> {
+    problems.iter().map(|(key, problem)| format!("{key}: {problem}")).collect()
+}
+
+/// Answers on their way to a shard: all that the pool can have in hand, twice.
+const ANSWERS: usize = 8192;
+/// Octets of a file of rules: each is looked at for each decision that is not remembered.
+const LARGEST_RULES: u64 = 1 << 20;
+
+#[cfg(test)]
+mod tests;
