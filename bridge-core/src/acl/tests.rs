@@ -85,6 +85,8 @@ fn a_subscription_is_allowed_for_all_it_covers_and_denied_for_any_of_it() {
         (deny(&["secret/x"]),    "#",        Deny),
         (deny(&["secret/x"]),    "secret/y", Allow),
         (deny(&["secret/+"]),    "+/x",      Deny),
+        (deny(&["#"]),           "$SYS/x",   Deny),
+        (deny(&["+/x"]),         "$SYS/x",   Deny),
         (deny(&["$SYS/#"]),      "#",        Allow),
         (deny(&["$SYS/#"]),      "$SYS/#",   Deny),
         (deny(&["eq #"]),        "#",        Deny),
