@@ -103,6 +103,8 @@ const fn state(state: &State) -> &'static str {
     match state {
         State::Connecting(_) => "connecting",
         State::Active { .. } => "connected",
+        State::Asleep(_) => "asleep",
+        State::Awake(_) => "awake",
         State::Away { .. } => "disconnected",
     }
 }
@@ -123,7 +125,7 @@ fn row(base: &Base, session: &Session) -> ClientRow {
         connected_at_ms: session.connected_ms,
         disconnected_at_ms: match session.state {
             State::Away { since_ms } => Some(since_ms),
-            State::Connecting(_) | State::Active { .. } => None,
+            State::Connecting(_) | State::Active { .. } | State::Asleep(_) | State::Awake(_) => None,
         },
         subscriptions: count(session.subscriptions.len()),
         held: count(session.down.queue.len()),

@@ -71,6 +71,7 @@ impl Session {
         self.registry = Registry::default();
         self.subscriptions.clear();
         self.receipts.clear();
+        base.counts.add(Count::HoldDroppedEnded, self.down.unsent());
         self.down.clear();
     }
 

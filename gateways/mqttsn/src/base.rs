@@ -31,6 +31,7 @@ pub(crate) struct Rules {
     pub(crate) qos_minus_one: bool,
     pub(crate) predefined: Predefined,
     pub(crate) max_topics: u16,
+    pub(crate) subs_resume: bool,
     pub(crate) retry_ms: u64,
     pub(crate) max_retries: u8,
     pub(crate) session_expiry_ms: u64,
@@ -111,6 +112,8 @@ const fn gauge(state: &State) -> Count {
     match state {
         State::Connecting(_) => Count::Connecting,
         State::Active { .. } => Count::Active,
+        State::Asleep(_) => Count::Asleep,
+        State::Awake(_) => Count::Awake,
         State::Away { .. } => Count::Away,
     }
 }
@@ -123,6 +126,7 @@ impl Rules {
             qos_minus_one: config.qos_minus_one,
             predefined: Predefined::new(&config.predefined, &config.predefined_for, seed),
             max_topics: config.max_topics,
+            subs_resume: config.subs_resume,
             retry_ms: config.retry_interval.as_millis(),
             max_retries: config.max_retries,
             session_expiry_ms: config.session_expiry.as_millis(),

@@ -23,6 +23,8 @@ pub struct MqttsnConfig {
     pub predefined_for: BTreeMap<String, BTreeMap<u16, String>>,
     /// Topic ids that one session may hold; dynamic ids run from 1025 to 65,534.
     pub max_topics: u16,
+    /// Whether a client that resumes its session is told the topic ids of its subscriptions again (MQTT-SN 1.2 §6.5).
+    pub subs_resume: bool,
     /// Wait before an unanswered message is sent again (T_retry, MQTT-SN 1.2 §7.2).
     pub retry_interval: HumanDuration,
     /// Retransmissions before the client counts as lost (N_retry, MQTT-SN 1.2 §7.2).
@@ -55,6 +57,7 @@ impl Default for MqttsnConfig {
             predefined: [(1, "predefined/topic/name/hello".to_owned())].into(),
             predefined_for: BTreeMap::new(),
             max_topics: 1024,
+            subs_resume: true,
             retry_interval: HumanDuration::from_secs(10),
             max_retries: 3,
             session_expiry: HumanDuration::from_secs(7200),
@@ -87,6 +90,7 @@ impl Settings for MqttsnConfig {
         let own = &mut self.predefined_for;
         s.named_numbers("predefined_for", own, &PREDEFINED_IDS, check_client_id, |topic: &String| check_topic(topic));
         s.ranged("max_topics", &mut self.max_topics, 1..=DYNAMIC_IDS);
+        s.leaf("subs_resume", &mut self.subs_resume);
         s.ranged("retry_interval", &mut self.retry_interval, second..=hour);
         s.leaf("max_retries", &mut self.max_retries);
         s.leaf("session_expiry", &mut self.session_expiry);
@@ -100,7 +104,6 @@ impl Settings for MqttsnConfig {
         });
         s.checked("mountpoint", &mut self.mountpoint, |mountpoint| check_template(mountpoint));
         s.ranged("idle_timeout", &mut self.idle_timeout, second..=hour);
-        s.not_in_this_version(&["subs_resume"]);
         s.renamed(&[("enable_qos3", "qos_minus_one")]);
         s.renamed(&[("clientinfo_override", "[[auth.chain]] type = \"static\"")]);
     }
@@ -166,7 +169,7 @@ mod tests {
             ("predefined_for.lamp.0 = \"a\"", "predefined_for.lamp.0: expected a number from 1 to 1024 as key"),
             ("predefined_for.lamp.1 = \"a/#\"", "predefined_for.lamp.1: \"a/#\" holds a wildcard"),
             ("predefined_for.\"\".1 = \"a\"", "predefined_for.\"\": \"\" is empty"),
-            ("subs_resume = true",          "subs_resume: not in this version"),
+            ("subs_resume = 1",             "subs_resume: expected `true` or `false`, found the number 1"),
             ("enable_qos3 = true",          "enable_qos3: is EMQX's name: here it is `qos_minus_one`"),
             ("clientinfo_override = {}",    "clientinfo_override: is EMQX's name: here it is `[[auth.chain]] type = \"static\"`"),
         ] {

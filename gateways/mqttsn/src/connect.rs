@@ -183,7 +183,7 @@ impl Mqttsn {
         let session = known.and_then(|key| self.sessions.get(key));
         let tells = session.is_some_and(|session| matches!(session.state, State::Connecting(_)));
         let crowded = hello.will && !tells && self.base.counts.get(Count::Connecting) >= MAX_DIALOGUES;
-        let draining = self.draining && session.is_none();
+        let draining = self.draining && !session.is_some_and(|session| session.outlives_process(cx));
         let (listener, before) = (at.peer.listener, session.map(|session| session.address.listener()));
         if crowded || draining || (before != Some(listener) && cx.gates.enter(listener, cx.now).is_err()) {
             return true;
@@ -215,7 +215,7 @@ impl Mqttsn {
             clean: hello.clean,
             keepalive_s: hello.duration_s,
             client: None,
-            state: State::Active { heard_ms: cx.now.mono_ms },
+            state: State::Active { heard_ms: cx.now.mono_ms, told_will: false },
             life: None,
             will: None,
             predefined: self.base.rules.predefined.own(id),
@@ -235,6 +235,9 @@ impl Mqttsn {
         let moved = !session.address.at().is_same(sender.at);
         let stranger = session.identity != identity;
         let rehomed = session.address.listener() != sender.at.peer.listener;
+        // Who sleeps just wakes up: CleanSession means nothing then, unless it comes from elsewhere (§6.14).
+        let clean = if session.came() == Came::Woken && !moved { session.clean } else { hello.clean };
+        let empty = hello.clean && !(session.came() == Came::Woken && !moved);
         if moved {
             self.leave_address(cx, key, hello.clean);
         }
@@ -243,10 +246,10 @@ impl Mqttsn {
         session.address = sender.at.into();
         session.proven = sender.proven.identity.map(Into::into);
         session.identity = identity;
-        session.clean = hello.clean;
+        session.clean = clean;
         session.keepalive_s = hello.duration_s;
         session.down.rest(&mut self.base);
-        if hello.clean || stranger {
+        if empty || stranger {
             session.reset(&self.base, cx);
         } else if rehomed {
             session.rehome(&self.base, cx, key);
@@ -277,13 +280,17 @@ impl Mqttsn {
             self.end(cx, key);
             return self.turn_away(cx, address.at(), &id, why);
         }
-        session.enter(&self.base, State::Active { heard_ms: cx.now.mono_ms });
+        let told_will = matches!(session.state, State::Connecting(_));
+        session.enter(&self.base, State::Active { heard_ms: cx.now.mono_ms, told_will });
         session.connected_ms = cx.now.wall_ms;
         let lost_at = session.lost_at_ms();
         tracing::debug!(protocol = "mqttsn", client_id = %session.id, peer = %session.address.at().peer.addr, "connected");
         self.base.say(cx, session.address.at(), &Message::Connack { code: ReturnCode::Accepted });
-        if came != Came::Again {
+        if matches!(came, Came::New | Came::Back) {
             session.arrived(&self.base, cx);
+        }
+        if self.base.rules.subs_resume && matches!(came, Came::Back | Came::Again) {
+            session.owe_subscribed_ids();
         }
         self.set_life(key, lost_at);
         self.changed(cx, key);

@@ -103,10 +103,14 @@ count! {
         Expired = QUEUE_DROPPED { queue: "mqttsn", policy: "expired" };
         HoldDroppedQos0 = QUEUE_DROPPED { queue: "mqttsn", policy: "drop-oldest-qos0" };
         HoldDroppedOldest = QUEUE_DROPPED { queue: "mqttsn", policy: "drop-oldest" };
+        /// A message that was held for a session, or on its way to it, when that ended.
+        HoldDroppedEnded = QUEUE_DROPPED { queue: "mqttsn", policy: "session-ended" };
         /// Let in when those that are asked say so.
         Waiting = SESSIONS { protocol: "mqttsn", state: "waiting" };
         Connecting = SESSIONS { protocol: "mqttsn", state: "connecting" };
         Active = SESSIONS { protocol: "mqttsn", state: "active" };
+        Asleep = SESSIONS { protocol: "mqttsn", state: "asleep" };
+        Awake = SESSIONS { protocol: "mqttsn", state: "awake" };
         Away = SESSIONS { protocol: "mqttsn", state: "away" };
         Wills = WILLS { result: "published" };
         WillsLost = WILLS { result: "refused" };

@@ -17,6 +17,7 @@ impl Mqttsn {
                 self.say_goodbye(cx, key);
                 self.leave(cx, key, Ending::Normal);
             }
+            Next::Sleep(duration_s) => self.fall_asleep(cx, key, duration_s),
             Next::Lose(why) => {
                 if why == Ending::Unanswered {
                     self.base.counts.up(Count::Unanswered);
@@ -31,6 +32,24 @@ impl Mqttsn {
     pub(crate) fn say_goodbye(&self, cx: &mut Cx<'_>, key: Key) {
         if let Some(session) = self.sessions.get(key) {
             self.base.say(cx, session.address.at(), &Message::Disconnect { duration: None });
+        }
+    }
+
+    /// The process ends. Who has nothing to come back to is told, and can connect elsewhere, or as soon as there is
+    /// somebody again; who sleeps would not hear it. Who is owed an answer is told after that.
+    pub(crate) fn say_farewell(&self, cx: &mut Cx<'_>) {
+        let told = self.sessions.iter().filter(|(_, session)| session.listens() && !session.receipts.are_owed());
+        let told: Vec<Key> = told.filter(|(_, session)| !session.outlives_process(cx)).map(|(key, _)| key).collect();
+        for key in told {
+            self.say_goodbye(cx, key);
+        }
+    }
+
+    /// The same for one client, which may have got its last answer just now.
+    pub(crate) fn say_farewell_to(&self, cx: &mut Cx<'_>, key: Key) {
+        let session = self.sessions.get(key).filter(|_| self.draining);
+        if session.is_some_and(|s| s.listens() && !s.receipts.are_owed() && !s.outlives_process(cx)) {
+            self.say_goodbye(cx, key);
         }
     }
 
@@ -86,10 +105,18 @@ impl Mqttsn {
         self.base.left(&session.state);
         session.close_dialogue(&mut self.base);
         session.down.rest(&mut self.base);
+        self.base.counts.add(Count::HoldDroppedEnded, session.down.unsent());
         if let Some(timer) = session.life {
             self.base.wheel.cancel(timer);
         }
         session.detach(&self.base, cx);
         Some(session)
+    }
+}
+
+impl Session {
+    /// True when a later process will know it.
+    pub(crate) fn outlives_process(&self, cx: &Cx<'_>) -> bool {
+        cx.journal.is_durable() && self.is_kept()
     }
 }

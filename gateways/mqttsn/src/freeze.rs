@@ -1,7 +1,8 @@
 //! Sessions that outlive the process: which are kept, and how they come back.
 //!
-//! Kept are sessions with CleanSession 0 whose client has an id of its own. A client that was connected when the process
-//! ended still is when the next one begins: it has the time of a whole keep-alive, and goes on as if nothing had been.
+//! Kept are sessions whose client has an id of its own, with CleanSession 0, or of a client that sleeps: it would not hear
+//! that it is not known any more. A client that was connected when the process ended still is when the next one begins: it
+//! has the time of a whole keep-alive, or sleep, and goes on as if nothing had been.
 
 mod octets;
 mod record;
@@ -23,7 +24,7 @@ use codec_mqttsn::Message;
 impl Session {
     /// True if it is to outlive the process.
     pub(crate) const fn is_kept(&self) -> bool {
-        self.client.is_some() && !self.generated && !self.clean
+        self.client.is_some() && !self.generated && (!self.clean || self.sleeps())
     }
 }
 
@@ -117,7 +118,9 @@ impl Mqttsn {
     /// When the session's time is over, in milliseconds of the monotone clock; `None` = never.
     fn life_left(&self, session: &Session, now: Now) -> Result<Option<u64>, Unthawed> {
         match session.state {
-            State::Active { .. } | State::Connecting(_) => Ok(session.lost_at_ms()),
+            State::Active { .. } | State::Asleep(_) | State::Awake(_) | State::Connecting(_) => {
+                Ok(session.lost_at_ms())
+            }
             State::Away { since_ms } => {
                 let whole = self.base.rules.session_expiry_ms;
                 // A wall clock that was put back gives nobody more than the whole.

@@ -26,6 +26,8 @@ pub(crate) struct Held {
     pub(crate) qos: Qos,
     /// The client did not know the topic id, and it was registered again for this message.
     pub(crate) again: bool,
+    /// It came while the client was awake: it waits for the next time, so that the client gets to sleep.
+    pub(crate) late: bool,
 }
 
 /// Messages in the order in which they came, bounded.
@@ -82,6 +84,11 @@ impl HoldQueue {
     /// Names a topic otherwise from now on.
     pub(crate) fn rename(&mut self, from: Way, to: Way) {
         self.held.iter_mut().filter(|held| held.way == from).for_each(|held| held.way = to);
+    }
+
+    /// What came late is in time for whatever comes next.
+    pub(crate) fn catch_up(&mut self) {
+        self.held.iter_mut().for_each(|held| held.late = false);
     }
 
     /// Takes out the first message that `pick` wants.
@@ -154,7 +161,7 @@ mod tests {
         let topic = TopicName::try_from("t").unwrap();
         let publication = Publication { topic, payload, qos, retain: false, expiry_s: None };
         let message = Arc::new(Stored::copy(&publication, Now { mono_ms: 0, wall_ms: 0 }));
-        Held { message, way: Way::Normal(TopicId(1025)), qos, again: false }
+        Held { message, way: Way::Normal(TopicId(1025)), qos, again: false, late: false }
     }
 
     fn texts(queue: &HoldQueue) -> Vec<String> {

@@ -29,6 +29,7 @@ mod receipts;
 mod registry;
 mod session;
 mod sessions;
+mod sleep;
 mod subscribe;
 mod timers;
 mod will;

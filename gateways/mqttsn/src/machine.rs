@@ -22,7 +22,7 @@ use bridge_core::slab::Key;
 use bridge_core::time::{Deadline, Now};
 use bridge_core::uplink::{Ending, Identity, Refusal, Token};
 use codec_mqttsn as sn;
-use codec_mqttsn::Message;
+use codec_mqttsn::{Message, ReturnCode};
 use std::sync::Arc;
 
 /// All MQTT-SN clients of one shard.
@@ -104,24 +104,27 @@ impl Mqttsn {
     /// When it does not.
     pub(crate) fn check(&self) {
         let (mut present, mut timers) = (0, 0);
-        let mut states = [0_u64; 3];
+        let mut states = [0_u64; 5];
         for (key, session) in self.sessions.iter() {
             assert_eq!(self.sessions.named(&session.id), Some(key), "a session is not found by its id");
             if session.is_present() {
                 present += 1;
                 assert_eq!(self.sessions.at(session.address.at()), Some(key), "a session is not found by its address");
             }
-            let [connecting, active, away] = &mut states;
+            let [connecting, active, asleep, awake, away] = &mut states;
             match session.state {
                 State::Connecting(_) => *connecting += 1,
                 State::Active { .. } => *active += 1,
+                State::Asleep(_) => *asleep += 1,
+                State::Awake(_) => *awake += 1,
                 State::Away { .. } => *away += 1,
             }
             timers += session.check(&self.base);
         }
         assert_eq!(present, self.sessions.bound(), "addresses that no session has");
         assert_eq!(timers, self.base.wheel.len(), "timers that no session has");
-        let gauges = [Count::Connecting, Count::Active, Count::Away].map(|gauge| self.base.counts.get(gauge));
+        let gauges = [Count::Connecting, Count::Active, Count::Asleep, Count::Awake, Count::Away];
+        let gauges = gauges.map(|gauge| self.base.counts.get(gauge));
         assert_eq!(states, gauges, "gauges that lie");
     }
 
@@ -206,15 +209,15 @@ impl Mqttsn {
     fn on_frame(&mut self, cx: &mut Cx<'_>, key: Key, peer: Peer, message: &Message<'_>) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.address.heard(peer);
-        let next = match &mut session.state {
-            State::Active { heard_ms } => {
-                *heard_ms = cx.now.mono_ms;
-                self.on_active(cx, key, message)
-            }
+        session.heard(cx.now);
+        // Whatever it says may empty its queue.
+        let news = session.sleeps() || says_news(message);
+        let next = match session.state {
+            State::Active { .. } | State::Asleep(_) | State::Awake(_) => self.on_connected(cx, key, message),
             State::Connecting(_) => return self.on_connecting(cx, key, message),
             State::Away { .. } => return,
         };
-        if says_news(message) {
+        if news {
             self.changed(cx, key);
         }
         self.follow(cx, key, next);
@@ -242,8 +245,8 @@ impl Mqttsn {
         }
     }
 
-    /// A frame of a connected client.
-    fn on_active(&mut self, cx: &mut Cx<'_>, key: Key, message: &Message<'_>) -> Next {
+    /// A frame of a connected client: asleep or awake it stays so, whatever it says but PINGREQ and DISCONNECT.
+    fn on_connected(&mut self, cx: &mut Cx<'_>, key: Key, message: &Message<'_>) -> Next {
         let Some(session) = self.sessions.get_mut(key) else { return Next::Stay };
         let base = &mut self.base;
         match *message {
@@ -262,11 +265,14 @@ impl Mqttsn {
                 session.on_unsubscribe(base, cx, unsubscribe);
                 session.pump(base, cx, key);
             }
-            Message::Pingreq { .. } => {
-                base.say(cx, session.address.at(), &Message::Pingresp);
+            // Another's id has gone another way.
+            Message::Pingreq { client_id } => session.on_ping(base, cx, key, client_id.is_some()),
+            Message::WillTopic(None) | Message::WillMsg { .. } if session.has_told_will() => {
+                base.say(cx, session.address.at(), &Message::Connack { code: ReturnCode::Accepted });
             }
             Message::WillTopicUpd(will) => session.on_will_topic_update(base, cx, will),
             Message::WillMsgUpd { payload } => session.on_will_message_update(base, cx, payload),
+            Message::Disconnect { duration: Some(seconds) } if seconds > 0 => return Next::Sleep(seconds),
             Message::Disconnect { .. } => return Next::Leave,
             _ => base.counts.up(Count::OutOfPlace),
         }
@@ -339,14 +345,23 @@ impl Mqttsn {
         let key = Key::from_bits(client.0);
         let Some(session) = self.sessions.get_mut(key) else { return };
         let news = brings_news(session, &down);
-        match down {
-            Downlink::Message(delivery) => session.on_message(&mut self.base, cx, key, &delivery),
-            Downlink::Settled { token, outcome } => session.on_settled(&self.base, cx, token, outcome),
-            Downlink::Subscribed { token, granted } => {
-                session.on_subscribed(&self.base, cx, token, granted);
-                session.pump(&mut self.base, cx, key);
+        let next = match down {
+            Downlink::Message(delivery) => {
+                session.on_message(&mut self.base, cx, key, &delivery);
+                Next::Stay
             }
-        }
+            Downlink::Settled { token, outcome } => {
+                let next = session.on_settled(&self.base, cx, token, outcome);
+                self.say_farewell_to(cx, key);
+                next
+            }
+            Downlink::Subscribed { token, granted } => {
+                let next = session.on_subscribed(&self.base, cx, token, granted);
+                session.pump(&mut self.base, cx, key);
+                next
+            }
+        };
+        self.follow(cx, key, next);
         if news {
             self.changed(cx, key);
         }
@@ -369,6 +384,7 @@ impl Machine for Mqttsn {
             Input::Drain { .. } => {
                 self.draining = true;
                 self.advertiser = None;
+                self.say_farewell(cx);
             }
             // Devices try again by themselves; what may be asked just now the bridge knows.
             Input::Room | Input::Broker { .. } => {}

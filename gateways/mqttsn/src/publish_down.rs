@@ -2,7 +2,7 @@
 //!
 //! Each session has at most one publication of QoS 1 or 2 and one REGISTER unanswered; the rest waits in one queue.
 //! While the client is active, nothing in the queue could go at once: each message there waits for its topic id, or for
-//! the exchange in flight to end.
+//! the exchange in flight to end. What a client gets that sleeps is in `sleep`.
 
 use crate::address::At;
 use crate::base::{Base, Due};
@@ -35,7 +35,8 @@ impl Session {
             say_publish(base, cx, self.address.at(), &message);
             return;
         }
-        let held = Held { message: delivery.message.keep(cx.now), way, qos: delivery.qos, again: false };
+        let (message, late) = (delivery.message.keep(cx.now), self.is_awake());
+        let held = Held { message, way, qos: delivery.qos, again: false, late };
         if goes && self.down.in_flight.is_none() {
             self.send_held(base, cx, key, held);
             return;
@@ -62,7 +63,7 @@ impl Session {
     }
 
     /// True when the client knows what the way means.
-    fn is_told(&self, way: Way) -> bool {
+    pub(crate) fn is_told(&self, way: Way) -> bool {
         match way {
             Way::Normal(id) => self.registry.is_known(id),
             Way::Predefined(_) | Way::Short(_) => true,
@@ -78,26 +79,35 @@ impl Session {
 
     /// Sends all that may go, in order, and the REGISTER that the next of the rest waits for.
     pub(crate) fn pump(&mut self, base: &mut Base, cx: &mut Cx<'_>, key: Key) {
-        if !self.is_active() || self.down.queue.is_empty() {
+        if !self.listens() {
             return;
         }
+        if self.down.waiting_flight().is_some_and(|way| self.is_told(way)) {
+            self.repeat_flight(base, cx, key);
+        }
+        if self.is_awake() {
+            return self.pump_awake(base, cx, key);
+        }
+        if !self.down.queue.is_empty() {
+            self.send_all_of_qos_0(base, cx);
+            self.send_next(base, cx, key);
+        }
+        self.register_next(base, cx, key);
+    }
+
+    fn send_all_of_qos_0(&mut self, base: &Base, cx: &mut Cx<'_>) {
         let (registry, at) = (&self.registry, self.address.at());
         self.down.queue.retain(|held| {
             let told = match held.way {
                 Way::Normal(id) => registry.is_known(id),
                 Way::Predefined(_) | Way::Short(_) => true,
             };
-            if held.qos != Qos::AtMostOnce || !told {
-                return true;
+            let goes = held.qos == Qos::AtMostOnce && told;
+            if goes {
+                say_held(base, cx, at, held);
             }
-            match held.message.view(cx.now) {
-                Some(view) => say_publish(base, cx, at, &publish(&view, held.way, held.qos, MsgId(0), false)),
-                None => base.counts.up(Count::Expired),
-            }
-            false
+            !goes
         });
-        self.send_next(base, cx, key);
-        self.register_next(base, cx, key);
     }
 
     /// Puts the next publication of QoS 1 or 2 in flight, if none is.
@@ -116,8 +126,13 @@ impl Session {
         }
     }
 
+    /// Sends a message of QoS 0 that was held, unless it has expired.
+    pub(crate) fn say_held(&self, base: &Base, cx: &mut Cx<'_>, held: &Held) {
+        say_held(base, cx, self.address.at(), held);
+    }
+
     /// Puts one publication in flight, unless it has expired or is too large.
-    fn send_held(&mut self, base: &mut Base, cx: &mut Cx<'_>, key: Key, held: Held) {
+    pub(crate) fn send_held(&mut self, base: &mut Base, cx: &mut Cx<'_>, key: Key, held: Held) {
         let msg_id = self.down.next_msg_id();
         let Some(view) = held.message.view(cx.now) else {
             base.counts.up(Count::Expired);
@@ -131,8 +146,8 @@ impl Session {
         self.down.in_flight = Some(InFlight { held, msg_id, stage: Stage::Published, tries: 0, timer });
     }
 
-    /// Sends REGISTER for the first message that waits for one, if none is under way.
-    fn register_next(&mut self, base: &mut Base, cx: &mut Cx<'_>, key: Key) {
+    /// Sends REGISTER for the first topic that the client is to be told, if none is under way.
+    pub(crate) fn register_next(&mut self, base: &mut Base, cx: &mut Cx<'_>, key: Key) {
         if self.down.registering.is_some() {
             return;
         }
@@ -144,17 +159,34 @@ impl Session {
                 return;
             }
             // A name that no REGISTER can hold.
-            let gone = self.down.queue.retain(|held| held.way != Way::Normal(topic_id));
-            base.counts.add(Count::TooLarge, gone as u64);
+            let gone = self.give_up(topic_id);
+            base.counts.add(Count::TooLarge, gone);
         }
     }
 
-    /// The topic id that the first message without one waits for.
+    /// The topic id that the client is to be told next: of its own subscriptions, then of what waits for one.
     fn first_untold(&self) -> Option<TopicId> {
-        self.down.queue.iter().find_map(|held| match held.way {
+        let untold = |way: Way| match way {
             Way::Normal(id) if !self.registry.is_known(id) && !self.subscriptions.will_tell(id) => Some(id),
             Way::Normal(_) | Way::Predefined(_) | Way::Short(_) => None,
-        })
+        };
+        let owed = self.registry.owed().find(|id| !self.subscriptions.will_tell(*id));
+        let flight = || self.down.waiting_flight().and_then(untold);
+        let awake = self.is_awake();
+        let queue = || self.down.queue.iter().filter(|held| !(awake && held.late)).find_map(|held| untold(held.way));
+        owed.or_else(flight).or_else(queue)
+    }
+
+    /// The client cannot be told this topic: what waits for that is gone. Returns how many messages went.
+    fn give_up(&mut self, topic_id: TopicId) -> u64 {
+        let way = Way::Normal(topic_id);
+        self.registry.set_known(topic_id, false);
+        let mut gone = self.down.queue.retain(|held| held.way != way) as u64;
+        if self.down.waiting_flight() == Some(way) {
+            self.down.in_flight = None;
+            gone += 1;
+        }
+        gone
     }
 
     fn say_register(&self, base: &Base, cx: &mut Cx<'_>, topic_id: TopicId, msg_id: MsgId) -> bool {
@@ -181,8 +213,8 @@ impl Session {
         if ack.code == ReturnCode::Accepted {
             self.registry.set_known(topic_id, true);
         } else {
-            let gone = self.down.queue.retain(|held| held.way != Way::Normal(topic_id));
-            base.counts.add(Count::RegisterRefused, gone as u64);
+            let gone = self.give_up(topic_id);
+            base.counts.add(Count::RegisterRefused, gone);
         }
         self.pump(base, cx, key);
     }
@@ -195,7 +227,7 @@ impl Session {
             // A refused publication of QoS 0 has left nothing behind to send again; its topic can be told anew.
             if ack.code == ReturnCode::InvalidTopicId {
                 self.registry.set_known(ack.topic_id, false);
-                self.register_next(base, cx, key);
+                self.pump(base, cx, key);
             } else {
                 base.counts.up(Count::OutOfPlace);
             }
@@ -240,6 +272,7 @@ impl Session {
 
     /// PUBREC: the first half of a QoS 2 exchange is over.
     pub(crate) fn on_pubrec(&mut self, base: &mut Base, cx: &mut Cx<'_>, key: Key, msg_id: MsgId) {
+        let listens = self.listens();
         if let Some(flight) = self.down.in_flight.as_mut().filter(|f| f.msg_id == msg_id) {
             if flight.held.qos != Qos::ExactlyOnce {
                 base.counts.up(Count::OutOfPlace);
@@ -249,7 +282,7 @@ impl Session {
                 base.wheel.cancel(timer);
             }
             (flight.stage, flight.tries) = (Stage::Released, 0);
-            flight.timer = Some(base.retry(cx.now, key, Due::Publish));
+            flight.timer = listens.then(|| base.retry(cx.now, key, Due::Publish));
         } else {
             base.counts.up(Count::OutOfPlace);
         }
@@ -267,7 +300,7 @@ impl Session {
         if let Some(timer) = flight.timer {
             base.wheel.cancel(timer);
         }
-        self.send_next(base, cx, key);
+        self.pump(base, cx, key);
     }
 
     /// What is in flight was not acknowledged in time.
@@ -278,10 +311,13 @@ impl Session {
             return Next::Stay;
         }
         if flight.tries >= base.rules.max_retries {
-            return Next::Lose(Ending::Unanswered);
+            return self.unanswered(base);
         }
         flight.tries = flight.tries.saturating_add(1);
         self.repeat_flight(base, cx, key);
+        if self.down.in_flight.is_none() {
+            self.pump(base, cx, key);
+        }
         Next::Stay
     }
 
@@ -292,7 +328,7 @@ impl Session {
             return Next::Stay;
         }
         if registering.tries >= base.rules.max_retries {
-            return Next::Lose(Ending::Unanswered);
+            return self.unanswered(base);
         }
         registering.tries = registering.tries.saturating_add(1);
         registering.timer = Some(base.retry(cx.now, key, Due::Register));
@@ -301,16 +337,28 @@ impl Session {
         Next::Stay
     }
 
-    /// Goes on after CONNACK: what was in flight first, then the queue.
+    /// The client has left something unanswered for too long: it is lost, unless it has just gone back to sleep.
+    fn unanswered(&mut self, base: &mut Base) -> Next {
+        if !self.is_awake() {
+            return Next::Lose(Ending::Unanswered);
+        }
+        base.counts.up(Count::Unanswered);
+        self.doze(base);
+        Next::Stay
+    }
+
+    /// Goes on after CONNACK, or awake: what was in flight first, then the queue.
     pub(crate) fn resume(&mut self, base: &mut Base, cx: &mut Cx<'_>, key: Key) {
         if let Some(flight) = self.down.in_flight.as_mut() {
             flight.tries = 0;
-            self.repeat_flight(base, cx, key);
+            if flight.stage == Stage::Released {
+                self.repeat_flight(base, cx, key);
+            }
         }
         self.pump(base, cx, key);
     }
 
-    /// Sends what is in flight once more. An expired PUBLISH is given up instead.
+    /// Sends what is in flight once more. An expired PUBLISH is given up instead, and nothing is in flight then.
     fn repeat_flight(&mut self, base: &mut Base, cx: &mut Cx<'_>, key: Key) {
         let Some(flight) = self.down.in_flight.as_mut() else { return };
         if let Some(timer) = flight.timer.take() {
@@ -325,7 +373,7 @@ impl Session {
                 let Some(view) = flight.held.message.view(cx.now) else {
                     base.counts.up(Count::Expired);
                     self.down.in_flight = None;
-                    return self.send_next(base, cx, key);
+                    return;
                 };
                 let message = publish(&view, flight.held.way, flight.held.qos, msg_id, true);
                 say_publish(base, cx, self.address.at(), &message);
@@ -343,6 +391,13 @@ fn publish<'a>(view: &Publication<'a>, way: Way, qos: Qos, msg_id: MsgId, dup: b
     };
     let (retain, payload) = (view.retain, view.payload);
     Message::Publish(sn::Publish { dup, qos: qos_down(qos), retain, topic, msg_id, payload })
+}
+
+fn say_held(base: &Base, cx: &mut Cx<'_>, to: At<'_>, held: &Held) {
+    match held.message.view(cx.now) {
+        Some(view) => say_publish(base, cx, to, &publish(&view, held.way, held.qos, MsgId(0), false)),
+        None => base.counts.up(Count::Expired),
+    }
 }
 
 fn say_publish(base: &Base, cx: &mut Cx<'_>, to: At<'_>, message: &Message<'_>) {

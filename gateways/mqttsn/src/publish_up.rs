@@ -4,14 +4,14 @@ use crate::base::Base;
 use crate::counts::Count;
 use crate::receipts::{Receipts, Stage, digest};
 use crate::session::{Next, Session};
-use crate::subscribe::{code, then};
+use crate::subscribe::{after, code};
 use crate::will::qos_up;
 use bridge_core::Qos;
 use bridge_core::downlink::Outcome;
 use bridge_core::machine::Cx;
 use bridge_core::publication::Publication;
 use bridge_core::topic::TopicName;
-use bridge_core::uplink::{ClientRef, Taken, Token, Uplink};
+use bridge_core::uplink::{ClientRef, Refusal, Taken, Token, Uplink};
 use codec_mqttsn as sn;
 use codec_mqttsn::{Message, MsgId, ReturnCode, Topic, TopicId};
 
@@ -20,13 +20,19 @@ use codec_mqttsn::{Message, MsgId, ReturnCode, Topic, TopicId};
 pub(crate) struct Unfit {
     code: ReturnCode,
     pub(crate) why: Count,
-    then: Next,
+    /// What becomes of the client.
+    next: Next,
 }
 
 impl Unfit {
     pub(crate) const UNKNOWN: Self =
-        Self { code: ReturnCode::InvalidTopicId, why: Count::UnknownTopicId, then: Next::Stay };
-    pub(crate) const BAD: Self = Self { code: ReturnCode::NotSupported, why: Count::BadTopic, then: Next::Stay };
+        Self { code: ReturnCode::InvalidTopicId, why: Count::UnknownTopicId, next: Next::Stay };
+    pub(crate) const BAD: Self = Self { code: ReturnCode::NotSupported, why: Count::BadTopic, next: Next::Stay };
+
+    /// By the bridge, for good.
+    const fn denied(why: Refusal) -> Self {
+        Self { code: code(why), why: Count::BrokerRefused, next: after(why) }
+    }
 }
 
 impl Session {
@@ -58,23 +64,20 @@ impl Session {
             Taken::Full => base.counts.up(Count::Congested),
             Taken::Denied(why) => match code(why) {
                 ReturnCode::Congestion => base.counts.up(Count::Congested),
-                code => {
-                    let unfit = Unfit { code, why: Count::BrokerRefused, then: then(why) };
-                    return self.refuse(base, cx, publish, unfit);
-                }
+                _ => return self.refuse(base, cx, publish, Unfit::denied(why)),
             },
         }
         Next::Stay
     }
 
     /// The broker has a publication of QoS 1 or 2, or would not have it.
-    pub(crate) fn on_settled(&mut self, base: &Base, cx: &mut Cx<'_>, token: Token, outcome: Outcome) {
-        let Some(receipt) = self.receipts.settle(token, outcome == Outcome::Acknowledged) else { return };
+    pub(crate) fn on_settled(&mut self, base: &Base, cx: &mut Cx<'_>, token: Token, outcome: Outcome) -> Next {
+        let Some(receipt) = self.receipts.settle(token, outcome == Outcome::Acknowledged) else { return Next::Stay };
         if outcome != Outcome::Acknowledged {
             base.counts.up(Count::BrokerRefused);
         }
-        if !self.is_active() {
-            return;
+        if !self.is_connected() {
+            return Next::Stay;
         }
         let (topic_id, msg_id) = (receipt.topic_id, receipt.msg_id);
         match outcome {
@@ -82,9 +85,13 @@ impl Session {
                 base.say(cx, self.address.at(), &Message::Pubrec { msg_id });
             }
             Outcome::Acknowledged => self.puback(base, cx, TopicId(topic_id), msg_id, ReturnCode::Accepted),
-            Outcome::Refused(why) => self.puback(base, cx, TopicId(topic_id), msg_id, code(why)),
+            Outcome::Refused(why) => {
+                self.puback(base, cx, TopicId(topic_id), msg_id, code(why));
+                return after(why);
+            }
             Outcome::Expired => self.puback(base, cx, TopicId(topic_id), msg_id, ReturnCode::Congestion),
         }
+        Next::Stay
     }
 
     /// PUBREL: the device will not send it again.
@@ -137,7 +144,7 @@ impl Session {
     fn refuse(&self, base: &Base, cx: &mut Cx<'_>, publish: &sn::Publish<'_>, unfit: Unfit) -> Next {
         base.counts.up(unfit.why);
         self.puback(base, cx, topic_id(&publish.topic), publish.msg_id, unfit.code);
-        unfit.then
+        unfit.next
     }
 }
 
@@ -165,7 +172,7 @@ fn publish_owed(
         base.counts.up(Count::Repeated);
         return if stage == Stage::Owed { Reply::Later } else { Reply::Accepted };
     }
-    let congested = |why| Reply::Refused(Unfit { code: ReturnCode::Congestion, why, then: Next::Stay });
+    let congested = |why| Reply::Refused(Unfit { code: ReturnCode::Congestion, why, next: Next::Stay });
     let Some(token) = receipts.open(topic_id(&publish.topic).0, publish.msg_id, exactly_once, digest) else {
         return congested(Count::TooManyOwed);
     };
@@ -181,7 +188,7 @@ fn publish_owed(
         }
         Taken::Denied(why) => {
             receipts.cancel(token);
-            Reply::Refused(Unfit { code: code(why), why: Count::BrokerRefused, then: then(why) })
+            Reply::Refused(Unfit::denied(why))
         }
     }
 }

@@ -125,6 +125,11 @@ impl Receipts {
         self.list.push(Receipt { serial, digest, topic_id, msg_id, exactly_once, stage });
     }
 
+    /// True while the broker's answer to any of them is owed to the device.
+    pub(crate) fn are_owed(&self) -> bool {
+        self.list.iter().any(|r| r.stage == Stage::Owed)
+    }
+
     fn count(&self, stage: Stage) -> usize {
         self.list.iter().filter(|r| r.stage == stage).count()
     }

@@ -14,6 +14,8 @@ pub(crate) struct Registry {
     by_name: Option<Box<HashTable<u16>>>,
     /// Octets of all names.
     octets: usize,
+    /// Topics that the client is to be told though no message waits for them.
+    owed: u16,
 }
 
 #[derive(Debug)]
@@ -21,6 +23,8 @@ struct Topic {
     name: TopicBuf,
     /// The client has been told, or has said that it has it.
     known: bool,
+    /// It is to be told even if no message waits.
+    owed: bool,
 }
 
 impl Registry {
@@ -64,7 +68,7 @@ impl Registry {
             self.topics.reserve_exact(1);
         }
         self.octets = octets;
-        self.topics.push(Topic { name: name.into(), known: false });
+        self.topics.push(Topic { name: name.into(), known: false, owed: false });
         self.index(number, name);
         Some(TopicId(Self::FIRST.saturating_add(number)))
     }
@@ -93,16 +97,34 @@ impl Registry {
         index(id).and_then(|place| self.topics.get(place)).is_some_and(|topic| topic.known)
     }
 
-    /// The client has learnt, or has forgotten, what the id means.
+    /// The client has learnt, or has forgotten, what the id means. Whatever it was to be told is settled.
     pub(crate) fn set_known(&mut self, id: TopicId, known: bool) {
         if let Some(topic) = index(id).and_then(|place| self.topics.get_mut(place)) {
-            topic.known = known;
+            self.owed = self.owed.saturating_sub(u16::from(topic.owed));
+            (topic.known, topic.owed) = (known, false);
         }
     }
 
-    /// All names, in the order of their ids, and whether the client knows them.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (TopicName<'_>, bool)> {
-        self.topics.iter().map(|topic| (topic.name.as_name(), topic.known))
+    /// All names, in the order of their ids; whether the client knows them, and whether it is to be told.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (TopicName<'_>, bool, bool)> {
+        self.topics.iter().map(|topic| (topic.name.as_name(), topic.known, topic.owed))
+    }
+
+    /// The client is to be told what the id means, whether a message waits for it or not.
+    pub(crate) fn owe(&mut self, id: TopicId) {
+        self.set_known(id, false);
+        if let Some(topic) = index(id).and_then(|place| self.topics.get_mut(place)) {
+            topic.owed = true;
+            self.owed = self.owed.saturating_add(1);
+        }
+    }
+
+    /// The ids that the client is to be told, the lowest first.
+    pub(crate) fn owed(&self) -> impl Iterator<Item = TopicId> {
+        // Nearly always none: then nobody walks the list.
+        let topics = if self.owed == 0 { &[] } else { self.topics.as_slice() };
+        let ids = (Self::FIRST..).map(TopicId);
+        ids.zip(topics).filter(|(_, topic)| topic.owed).map(|(id, _)| id)
     }
 
     /// Octets of all names.

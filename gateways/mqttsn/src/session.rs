@@ -9,6 +9,7 @@ use crate::registry::{Registry, most_octets};
 use crate::subscribe::Subscriptions;
 use crate::will::Dialogue;
 use bridge_core::publication::Stored;
+use bridge_core::time::Now;
 use bridge_core::uplink::{ClientRef, Ending, Identity};
 use bridge_core::wheel::TimerId;
 use std::sync::Arc;
@@ -49,7 +50,7 @@ pub(crate) struct Session {
     pub(crate) down: Down,
 }
 
-/// What a client is in (MQTT-SN 1.2 §6.14, without sleep).
+/// What a client is in (MQTT-SN 1.2 §6.14).
 #[derive(Debug)]
 pub(crate) enum State {
     /// CONNECT with Will=1 came, CONNACK is not sent.
@@ -58,12 +59,27 @@ pub(crate) enum State {
     Active {
         /// The latest sign of life, in milliseconds of the monotone clock.
         heard_ms: u64,
+        /// A will dialogue led here: its last word may come again, because CONNACK was lost.
+        told_will: bool,
     },
+    /// It sleeps: what comes for it waits.
+    Asleep(Sleep),
+    /// It has woken for what waits: it gets all of that, then PINGRESP, then it sleeps on.
+    Awake(Sleep),
     /// Disconnected or lost; kept because CleanSession was 0.
     Away {
         /// Since when, in milliseconds since the Unix epoch.
         since_ms: u64,
     },
+}
+
+/// How long a client may sleep without a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sleep {
+    /// The latest sign of life, in milliseconds of the monotone clock.
+    pub(crate) heard_ms: u64,
+    /// Duration of its DISCONNECT, in seconds; not 0.
+    pub(crate) duration_s: u16,
 }
 
 /// What a client was in when it said CONNECT.
@@ -75,6 +91,8 @@ pub(crate) enum Came {
     Back,
     /// It was connected.
     Again,
+    /// It was connected, and slept.
+    Woken,
 }
 
 /// What is to become of a session after it has handled something.
@@ -85,6 +103,8 @@ pub(crate) enum Next {
     Stay,
     /// It said goodbye.
     Leave,
+    /// It falls asleep, and gives a sign of life within this time, in seconds.
+    Sleep(u16),
     /// It is lost, and is told so.
     Lose(Ending),
 }
@@ -92,24 +112,52 @@ pub(crate) enum Next {
 impl Session {
     /// True when frames from its address are its own.
     pub(crate) const fn is_present(&self) -> bool {
-        matches!(self.state, State::Connecting(_) | State::Active { .. })
+        matches!(self.state, State::Connecting(_)) || self.is_connected()
     }
 
     /// True for a client that is connected, asleep or not.
     pub(crate) const fn is_connected(&self) -> bool {
-        self.is_active()
+        matches!(self.state, State::Active { .. } | State::Asleep(_) | State::Awake(_))
     }
 
-    /// True between CONNACK and the end of the connection.
+    /// True for a client that is connected and does not sleep, not even with breaks.
     pub(crate) const fn is_active(&self) -> bool {
         matches!(self.state, State::Active { .. })
+    }
+
+    /// True after a will dialogue.
+    pub(crate) const fn has_told_will(&self) -> bool {
+        matches!(self.state, State::Active { told_will: true, .. })
+    }
+
+    /// True for a client that has woken for what waits.
+    pub(crate) const fn is_awake(&self) -> bool {
+        matches!(self.state, State::Awake(_))
+    }
+
+    /// True for a client that listens.
+    pub(crate) const fn listens(&self) -> bool {
+        self.is_active() || self.is_awake()
+    }
+
+    /// True for a client that is connected and sleeps, if with a break just now.
+    pub(crate) const fn sleeps(&self) -> bool {
+        matches!(self.state, State::Asleep(_) | State::Awake(_))
+    }
+
+    /// How long it sleeps, in seconds; 0 = it does not.
+    pub(crate) const fn sleep_s(&self) -> u16 {
+        match self.state {
+            State::Asleep(sleep) | State::Awake(sleep) => sleep.duration_s,
+            State::Connecting(_) | State::Active { .. } | State::Away { .. } => 0,
+        }
     }
 
     /// True when its loss is one: it was connected, if only until the dialogue that it is in.
     pub(crate) fn has_connection(&self) -> bool {
         match &self.state {
-            State::Active { .. } => true,
-            State::Connecting(dialogue) => dialogue.came == Came::Again,
+            State::Active { .. } | State::Asleep(_) | State::Awake(_) => true,
+            State::Connecting(dialogue) => matches!(dialogue.came, Came::Again | Came::Woken),
             State::Away { .. } => false,
         }
     }
@@ -121,7 +169,18 @@ impl Session {
             // Without a client it is new: its state is that of the CONNECT being handled.
             _ if self.client.is_none() => Came::New,
             State::Active { .. } => Came::Again,
+            State::Asleep(_) | State::Awake(_) => Came::Woken,
             State::Away { .. } => Came::Back,
+        }
+    }
+
+    /// A frame of a connected client has come.
+    pub(crate) const fn heard(&mut self, now: Now) {
+        if let State::Active { heard_ms, .. }
+        | State::Asleep(Sleep { heard_ms, .. })
+        | State::Awake(Sleep { heard_ms, .. }) = &mut self.state
+        {
+            *heard_ms = now.mono_ms;
         }
     }
 
@@ -145,22 +204,37 @@ impl Session {
         assert!(self.down.queue.len() <= base.rules.hold.messages + 1, "more held than may be");
         let dialogue = match &self.state {
             State::Connecting(dialogue) => base.wheel.is_armed(dialogue.timer()),
-            State::Active { .. } | State::Away { .. } => false,
+            State::Active { .. } | State::Asleep(_) | State::Awake(_) | State::Away { .. } => false,
         };
         let life = self.life.is_some_and(|timer| base.wheel.is_armed(timer));
         assert!(life || (self.is_active() && self.keepalive_s == 0), "nothing will ever end it");
-        let down = self.down.check(base, self.is_active());
+        let down = self.down.check(base, self.listens(), |way| self.is_told(way));
         if self.is_active() {
             assert!(!self.has_sendable(), "held, though it could go");
         }
+        assert!(!self.is_awake() || !self.down.is_idle(), "awake, though nothing is under way");
         usize::from(dialogue) + usize::from(life) + down
     }
 
-    /// When an active client counts as lost, in milliseconds; `None` = never.
+    /// When a connected client counts as lost, in milliseconds; `None` = never.
     pub(crate) fn lost_at_ms(&self) -> Option<u64> {
-        let State::Active { heard_ms } = self.state else { return None };
-        // 1.5 × Duration: MQTT's tolerance, which the contract of CONNECT takes over.
-        (self.keepalive_s > 0).then(|| heard_ms.saturating_add(u64::from(self.keepalive_s).saturating_mul(1500)))
+        match self.state {
+            // 1.5 × Duration: MQTT's tolerance, which the contract of CONNECT takes over.
+            State::Active { heard_ms, .. } if self.keepalive_s > 0 => {
+                Some(heard_ms.saturating_add(u64::from(self.keepalive_s).saturating_mul(1500)))
+            }
+            State::Asleep(sleep) | State::Awake(sleep) => Some(sleep.over_ms()),
+            State::Connecting(_) | State::Active { .. } | State::Away { .. } => None,
+        }
+    }
+}
+
+impl Sleep {
+    /// When it is over, in milliseconds: 1.1 × Duration, or 1.5 × up to a minute (MQTT-SN 1.2 §7.2).
+    fn over_ms(self) -> u64 {
+        let duration_s = u64::from(self.duration_s);
+        let tolerated = if duration_s > 60 { duration_s.saturating_mul(1100) } else { duration_s.saturating_mul(1500) };
+        self.heard_ms.saturating_add(tolerated)
     }
 }
 

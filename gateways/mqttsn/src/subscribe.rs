@@ -17,6 +17,8 @@ use codec_mqttsn::{Filter, Message, MsgId, ReturnCode, TopicId};
 #[derive(Debug, Default)]
 pub(crate) struct Subscriptions {
     list: Vec<Subscription>,
+    /// SUBACKs that are owed beside the one of the subscription: the client has asked again before the broker answered.
+    also: Box<[(u32, Pending)]>,
     next: u32,
 }
 
@@ -51,10 +53,13 @@ struct Refused {
     topic_id: TopicId,
     code: ReturnCode,
     why: Count,
-    then: Next,
+    /// What becomes of the client.
+    next: Next,
 }
 
 const NO_ID: TopicId = TopicId(0);
+/// SUBSCRIBEs of one session for filters that it has asked for already, and got no answer to.
+const MOST_ASKED_AGAIN: usize = 16;
 
 impl Subscriptions {
     fn position(&self, text: &str, registry: &Registry, predefined: Known<'_>) -> Option<usize> {
@@ -75,11 +80,27 @@ impl Subscriptions {
     /// True while a SUBACK that will tell this id has not gone.
     pub(crate) fn will_tell(&self, id: TopicId) -> bool {
         self.list.iter().any(|s| s.pending.is_some_and(|pending| pending.topic_id == id))
+            || self.also.iter().any(|(_, pending)| pending.topic_id == id)
     }
 
     /// Forgets all. Answers to come must find nothing, so their numbers are not given again.
     pub(crate) fn clear(&mut self) {
-        self.list = Vec::new();
+        (self.list, self.also) = (Vec::new(), Box::default());
+    }
+
+    /// True when SUBACK with this msg id is owed for the subscription.
+    fn is_owed(&self, entry: &Subscription, msg_id: MsgId) -> bool {
+        entry.pending.is_some_and(|pending| pending.msg_id == msg_id)
+            || self.also.iter().any(|(token, pending)| *token == entry.token && pending.msg_id == msg_id)
+    }
+
+    /// All that is owed for a subscription, the oldest first; nothing is any more then.
+    fn settle(&mut self, position: usize) -> Vec<Pending> {
+        let Some(entry) = self.list.get_mut(position) else { return Vec::new() };
+        let (token, first) = (entry.token, entry.pending.take());
+        let (also, others): (Vec<_>, Vec<_>) = self.also.iter().copied().partition(|(other, _)| *other == token);
+        self.also = others.into();
+        first.into_iter().chain(also.into_iter().map(|(_, pending)| pending)).collect()
     }
 
     /// How many there are.
@@ -150,7 +171,7 @@ impl Subscriptions {
         place: Place,
         pending: Option<Pending>,
     ) -> Taken {
-        let Self { list, next } = self;
+        let Self { list, also, next } = self;
         let entry = known.and_then(|place| list.get_mut(place));
         let token = entry.as_ref().map_or(*next, |s| s.token);
         let uplink = Uplink::Subscribe { token: Token(u64::from(token)), filter, qos, retained: true };
@@ -159,8 +180,15 @@ impl Subscriptions {
             return taken;
         }
         if let Some(entry) = entry {
-            // A SUBACK that is owed stays owed.
-            (entry.qos, entry.pending) = (qos, pending.or(entry.pending));
+            entry.qos = qos;
+            match (entry.pending, pending) {
+                (None, pending) => entry.pending = pending,
+                // A SUBACK that is owed stays owed.
+                (Some(_), pending) => {
+                    let more = pending.map(|pending| (entry.token, pending));
+                    *also = also.iter().copied().chain(more).collect();
+                }
+            }
         } else {
             *next = next.wrapping_add(1);
             if list.len() < 4 {
@@ -173,6 +201,8 @@ impl Subscriptions {
 
     /// Ends the subscription at this place in the list.
     fn part(&mut self, base: &Base, cx: &mut Cx<'_>, client: ClientRef, place: usize, filter: TopicFilter<'_>) {
+        // A SUBACK that is owed does not come any more.
+        let _forgotten = self.settle(place);
         let Subscription { token, .. } = self.list.remove(place);
         let uplink = Uplink::Unsubscribe { token: Token(u64::from(token)), filter };
         if let Taken::Full | Taken::Denied(_) = cx.bridge.up(cx.now, client, uplink) {
@@ -201,16 +231,15 @@ impl Place {
 impl Session {
     /// SUBSCRIBE: the broker is asked; SUBACK follows, or goes at once when there is nothing to ask.
     pub(crate) fn on_subscribe(&mut self, base: &Base, cx: &mut Cx<'_>, subscribe: &sn::Subscribe<'_>) -> Next {
-        let Err(Refused { topic_id, code, why, then }) = self.try_subscribe(base, cx, subscribe) else {
-            return Next::Stay;
-        };
-        base.counts.up(why);
+        let Err(refused) = self.try_subscribe(base, cx, subscribe) else { return Next::Stay };
+        base.counts.up(refused.why);
+        let Refused { topic_id, code, next, .. } = refused;
         self.suback(base, cx, Qos::AtMostOnce, Pending { msg_id: subscribe.msg_id, topic_id }, code);
-        then
+        next
     }
 
     fn try_subscribe(&mut self, base: &Base, cx: &mut Cx<'_>, subscribe: &sn::Subscribe<'_>) -> Result<(), Refused> {
-        let refused = |code, why| Refused { topic_id: NO_ID, code, why, then: Next::Stay };
+        let refused = |code, why| Refused { topic_id: NO_ID, code, why, next: Next::Stay };
         let Some(qos) = qos_up(subscribe.qos) else {
             return Err(refused(ReturnCode::NotSupported, Count::OutOfPlace));
         };
@@ -224,7 +253,7 @@ impl Session {
             place(filter, &subscribe.filter, &mut self.registry, predefined, base.rules.max_topics)?;
         let pending = Pending { msg_id: subscribe.msg_id, topic_id };
         let entry = known.and_then(|place| self.subscriptions.list.get(place));
-        if entry.and_then(|s| s.pending).is_some_and(|earlier| earlier.msg_id == subscribe.msg_id) {
+        if entry.is_some_and(|entry| self.subscriptions.is_owed(entry, subscribe.msg_id)) {
             // A repetition while the broker is being asked: its answer will do for both.
             base.counts.up(Count::Repeated);
             return Ok(());
@@ -232,10 +261,13 @@ impl Session {
         if entry.is_none() && !self.subscriptions.has_room(&place, base.rules.max_topics) {
             return Err(refused(ReturnCode::InvalidTopicId, Count::RegistryFull));
         }
+        if self.subscriptions.also.len() >= MOST_ASKED_AGAIN {
+            return Err(refused(ReturnCode::Congestion, Count::TooManyOwed));
+        }
         match self.subscriptions.join(cx, client, filter, qos, known, place, Some(pending)) {
             Taken::Done | Taken::Owed => Ok(()),
             Taken::Full => Err(refused(ReturnCode::Congestion, Count::Congested)),
-            Taken::Denied(why) => Err(Refused { then: then(why), ..refused(code(why), Count::BrokerRefused) }),
+            Taken::Denied(why) => Err(Refused { next: after(why), ..refused(code(why), Count::BrokerRefused) }),
         }
     }
 
@@ -286,27 +318,50 @@ impl Session {
         }
     }
 
-    /// The broker has answered.
-    pub(crate) fn on_subscribed(&mut self, base: &Base, cx: &mut Cx<'_>, token: Token, granted: Result<Qos, Refusal>) {
-        let list = &mut self.subscriptions.list;
-        let Some(position) = list.iter().position(|s| u64::from(s.token) == token.0) else { return };
-        let Some(entry) = list.get_mut(position) else { return };
-        let pending = entry.pending.take();
-        match granted {
-            Ok(qos) => entry.qos = qos,
-            Err(_) => drop(list.remove(position)),
+    /// The client is to be told the ids of its subscriptions again (MQTT-SN 1.2 §6.5).
+    pub(crate) fn owe_subscribed_ids(&mut self) {
+        for entry in &self.subscriptions.list {
+            if let Place::Registered(id) = entry.filter {
+                self.registry.owe(id);
+            }
         }
-        let (Some(pending), true) = (pending, self.is_active()) else { return };
+    }
+
+    /// The broker has answered.
+    pub(crate) fn on_subscribed(
+        &mut self,
+        base: &Base,
+        cx: &mut Cx<'_>,
+        token: Token,
+        granted: Result<Qos, Refusal>,
+    ) -> Next {
+        let list = &self.subscriptions.list;
+        let Some(position) = list.iter().position(|s| u64::from(s.token) == token.0) else { return Next::Stay };
+        let settled = self.subscriptions.settle(position);
         match granted {
             Ok(qos) => {
-                self.registry.set_known(pending.topic_id, true);
-                self.suback(base, cx, qos, pending, ReturnCode::Accepted);
+                if let Some(entry) = self.subscriptions.list.get_mut(position) {
+                    entry.qos = qos;
+                }
             }
-            Err(why) => {
-                base.counts.up(Count::BrokerRefused);
-                self.suback(base, cx, Qos::AtMostOnce, Pending { topic_id: NO_ID, ..pending }, code(why));
+            Err(_) => drop(self.subscriptions.list.remove(position)),
+        }
+        if !self.is_connected() || settled.is_empty() {
+            return Next::Stay;
+        }
+        for pending in settled {
+            match granted {
+                Ok(qos) => {
+                    self.registry.set_known(pending.topic_id, true);
+                    self.suback(base, cx, qos, pending, ReturnCode::Accepted);
+                }
+                Err(why) => {
+                    base.counts.up(Count::BrokerRefused);
+                    self.suback(base, cx, Qos::AtMostOnce, Pending { topic_id: NO_ID, ..pending }, code(why));
+                }
             }
         }
+        granted.map_or_else(after, |_qos| Next::Stay)
     }
 
     /// UNSUBSCRIBE: always answered.
@@ -332,7 +387,7 @@ impl Session {
 
 /// The filter that a SUBSCRIBE or UNSUBSCRIBE is about.
 fn read_filter<'a>(filter: &'a Filter<'a>, predefined: Known<'a>) -> Result<TopicFilter<'a>, Refused> {
-    let bad = Refused { topic_id: NO_ID, code: ReturnCode::NotSupported, why: Count::BadTopic, then: Next::Stay };
+    let bad = Refused { topic_id: NO_ID, code: ReturnCode::NotSupported, why: Count::BadTopic, next: Next::Stay };
     let text = match filter {
         Filter::Name(name) => name,
         Filter::Short(octets) => std::str::from_utf8(octets).map_err(|_not_utf8| bad)?,
@@ -341,7 +396,7 @@ fn read_filter<'a>(filter: &'a Filter<'a>, predefined: Known<'a>) -> Result<Topi
                 topic_id: *id,
                 code: ReturnCode::InvalidTopicId,
                 why: Count::UnknownTopicId,
-                then: Next::Stay,
+                next: Next::Stay,
             };
             predefined.name(*id).ok_or(unknown)?.as_str()
         }
@@ -359,7 +414,7 @@ fn place(
     max_topics: u16,
 ) -> Result<(TopicId, Place), Refused> {
     let full =
-        Refused { topic_id: NO_ID, code: ReturnCode::InvalidTopicId, why: Count::RegistryFull, then: Next::Stay };
+        Refused { topic_id: NO_ID, code: ReturnCode::InvalidTopicId, why: Count::RegistryFull, next: Next::Stay };
     match (asked, filter.as_name()) {
         (Filter::Predefined(id), _) => Ok((*id, Place::Predefined(*id))),
         (Filter::Name(_), Some(name)) => {
@@ -375,6 +430,14 @@ fn place(
     }
 }
 
+/// What becomes of a client that the bridge or the broker has refused something.
+pub(crate) const fn after(why: Refusal) -> Next {
+    match why {
+        Refusal::NotAuthorised { disconnect: true } => Next::Lose(Ending::NotAuthorised),
+        _ => Next::Stay,
+    }
+}
+
 /// What a device is told when the bridge or the broker would not.
 pub(crate) const fn code(why: Refusal) -> ReturnCode {
     match why {
@@ -386,13 +449,5 @@ pub(crate) const fn code(why: Refusal) -> ReturnCode {
         | Refusal::NoSuchClient
         | Refusal::BadCredentials
         | Refusal::NotAuthorised { .. } => ReturnCode::NotSupported,
-    }
-}
-
-/// What becomes of a device when the bridge would not.
-pub(crate) const fn then(why: Refusal) -> Next {
-    match why {
-        Refusal::NotAuthorised { disconnect: true } => Next::Lose(Ending::NotAuthorised),
-        _ => Next::Stay,
     }
 }

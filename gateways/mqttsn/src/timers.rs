@@ -44,10 +44,11 @@ impl Mqttsn {
         session.life = None;
         match session.state {
             State::Connecting(_) => self.follow(cx, key, Next::Lose(Ending::Unanswered)),
-            State::Active { .. } => match session.lost_at_ms() {
+            State::Active { .. } | State::Asleep(_) | State::Awake(_) => match session.lost_at_ms() {
                 Some(at) if at <= cx.now.mono_ms => {
+                    let why = if session.sleeps() { Ending::Asleep } else { Ending::KeepAlive };
                     self.base.counts.up(Count::Unanswered);
-                    self.lose(cx, key, Ending::KeepAlive);
+                    self.lose(cx, key, why);
                 }
                 at => self.set_life(key, at),
             },

@@ -2,10 +2,10 @@
 //!
 //! | part | what |
 //! |---|---|
-//! | head | version (1 octet), flags (1 octet), state (1 octet), since when in milliseconds since 1970, connected since, keep-alive |
+//! | head | version (1 octet), flags (1 octet), state (1 octet), since when in milliseconds since 1970, connected since, keep-alive, sleep in seconds |
 //! | address | listener, port, address of the peer, our own (0, 4 or 6 and the octets), node behind a forwarder (0, or length + 1 and octets) |
 //! | identity | user name; if flagged, what the transport proved; if flagged, the will |
-//! | registry | how many; each: known or not (1 octet), name |
+//! | registry | how many; each: known, or to be told (1 octet), name |
 //! | subscriptions | how many; each: QoS and kind (1 octet), filter |
 //! | receipts | how many; each: topic id, msg id, digest, QoS and stage (1 octet) |
 //! | down | last msg id; if flagged, what is in flight: msg id, stage (1 octet), message; if flagged, the REGISTER under way: topic id, msg id; how many are held; each a message |
@@ -19,7 +19,7 @@ use crate::hold::{Held, Way};
 use crate::predefined::Known;
 use crate::receipts::{self, Receipts};
 use crate::registry::Registry;
-use crate::session::{Session, State};
+use crate::session::{Session, Sleep, State};
 use crate::subscribe::Subscriptions;
 use bridge_core::Qos;
 use bridge_core::peer::{ListenerId, Peer};
@@ -47,6 +47,11 @@ const REGISTERING: u8 = 64;
 // States.
 const AWAY: u8 = 0;
 const ACTIVE: u8 = 1;
+const ASLEEP: u8 = 2;
+
+// Of a topic of the registry.
+const KNOWN: u8 = 1;
+const OWED: u8 = 2;
 
 // Of a message, above the two bits of its QoS.
 const RETAIN: u8 = 4;
@@ -82,6 +87,7 @@ pub(super) fn write(session: &Session, base: &Base, now: Now, into: &mut Vec<u8>
     let (state, since_ms) = match &session.state {
         State::Away { since_ms } => (AWAY, *since_ms),
         State::Active { .. } => (ACTIVE, 0),
+        State::Asleep(_) | State::Awake(_) => (ASLEEP, 0),
         // What the dialogue has come to is forgotten: the client says CONNECT again.
         State::Connecting(_) if session.has_connection() => (ACTIVE, 0),
         State::Connecting(_) => (AWAY, now.wall_ms),
@@ -90,6 +96,7 @@ pub(super) fn write(session: &Session, base: &Base, now: Now, into: &mut Vec<u8>
     put(into, since_ms);
     put(into, session.connected_ms);
     put(into, session.keepalive_s.into());
+    put(into, session.sleep_s().into());
     write_address(at, into);
     put_bytes(into, session.identity.username.as_bytes());
     if let Some(proven) = &session.proven {
@@ -145,8 +152,8 @@ fn write_ip(ip: Option<IpAddr>, into: &mut Vec<u8>) {
 
 fn write_topics(session: &Session, base: &Base, into: &mut Vec<u8>) {
     put(into, session.registry.len() as u64);
-    for (name, known) in session.registry.iter() {
-        into.push(u8::from(known));
+    for (name, known, owed) in session.registry.iter() {
+        into.push(if known { KNOWN } else { 0 } | if owed { OWED } else { 0 });
         put_bytes(into, name.as_str().as_bytes());
     }
     let predefined = base.rules.predefined.known(session.predefined.as_deref());
@@ -205,14 +212,17 @@ pub(super) fn read(base: &Base, now: Now, id: &str, record: &[u8]) -> Option<Ses
         return None;
     }
     let since_ms = take(from)?;
+    let (connected_ms, keepalive_s, duration_s) = (take(from)?, take(from)?, take(from)?);
+    let heard_ms = now.mono_ms;
     let state = match state {
         AWAY => State::Away { since_ms },
         // There is no way to it but the association, which is gone.
         ACTIVE if flags & SECURED != 0 => State::Away { since_ms: now.wall_ms },
-        ACTIVE => State::Active { heard_ms: now.mono_ms },
+        ACTIVE => State::Active { heard_ms, told_will: false },
+        // Who sleeps comes with PINGREQ, through whatever association.
+        ASLEEP if duration_s > 0 => State::Asleep(Sleep { heard_ms, duration_s }),
         _ => return None,
     };
-    let (connected_ms, keepalive_s) = (take(from)?, take(from)?);
     let address = read_address(from)?;
     let identity = Identity { username: take_text(from)?.into(), superuser: flags & SUPERUSER != 0 };
     let proven = if flags & PROVEN != 0 { Some(take_text(from)?.into()) } else { None };
@@ -272,13 +282,14 @@ fn read_registry(from: &mut Reader<'_>, (_, most): Topics<'_>) -> Option<Registr
     let mut registry = Registry::default();
     let mut full = false;
     for _ in 0..take::<u16>(from)? {
-        let known = from.u8("known").ok()? != 0;
+        let flags = from.u8("known").ok()?;
         let name = TopicName::try_from(take_text(from)?).ok()?;
         if full {
             continue;
         }
         match registry.give(name, most) {
-            Some(id) => registry.set_known(id, known),
+            Some(id) if flags & OWED != 0 => registry.owe(id),
+            Some(id) => registry.set_known(id, flags & KNOWN != 0),
             None => full = true,
         }
     }
@@ -359,7 +370,7 @@ fn read_held(
     };
     // What was predefined, or what went beyond a limit: an id of its own, if there is one.
     let way = way.or_else(|| registry.give(topic, most).map(Way::Normal));
-    Some(way.map(|way| Held { way, qos, again: flags & AGAIN != 0, message: Arc::new(message) }))
+    Some(way.map(|way| Held { way, qos, again: flags & AGAIN != 0, late: false, message: Arc::new(message) }))
 }
 
 fn read_message(from: &mut Reader<'_>, now: Now) -> Option<Stored> {

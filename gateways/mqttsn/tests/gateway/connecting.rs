@@ -228,12 +228,55 @@ fn a_session_is_claimed_until_it_ends() {
 
 #[test]
 fn nobody_new_is_let_in_while_the_process_stops() {
+    for durable in [false, true] {
+        let mut world = World::new(Setup { durable, ..Setup::default() });
+        world.connect(1, "a", false);
+        world.connect(4, "c", true);
+        world.drain();
+        assert_eq!(world.try_connect(2, "b", true), ["030501"]);
+        let known = if durable { "030500" } else { "030501" };
+        assert_eq!(
+            world.try_connect(1, "a", false),
+            [known],
+            "only a session that outlives the process is gone on with"
+        );
+        assert_eq!(world.try_connect(3, "a", false), [known], "nor is a client that moves anybody new");
+        assert_eq!(world.try_connect(4, "c", true), ["030501"]);
+    }
+}
+
+#[test]
+fn who_has_nothing_to_come_back_to_is_told_when_the_process_stops() {
+    for (durable, kept) in [(false, vec!["0218"]), (true, vec![])] {
+        let mut world = World::new(Setup { durable, ..Setup::default() });
+        world.connect(1, "kept", false);
+        world.connect_with_will(2, "clean", true);
+        world.connect(3, "asleep", false);
+        assert_eq!(world.ask(3, "0418003c"), ["0218"]);
+        world.connect(4, "gone", false);
+        assert_eq!(world.ask(4, "0218"), ["0218"]);
+        world.drain();
+        assert_eq!(
+            (world.hear(1), world.hear(2)),
+            (kept.into_iter().map(String::from).collect(), vec!["0218".to_owned()])
+        );
+        assert_eq!((world.hear(3), world.hear(4), world.given()), (vec![], vec![], vec![]), "and no will is published");
+    }
+}
+
+#[test]
+fn who_is_owed_an_answer_is_told_after_it_when_the_process_stops() {
     let mut world = World::default();
-    world.connect(1, "a", false);
+    world.connect(1, "dev", true);
+    let id = world.register(1, "t/a");
+    world.paused = true;
+    for msg_id in ["0007", "0008"] {
+        assert_eq!(world.ask(1, &format!("080c20{id:04x}{msg_id}31")), [""; 0]);
+    }
     world.drain();
-    assert_eq!(world.try_connect(2, "b", true), ["030501"]);
-    assert_eq!(world.try_connect(1, "a", false), ["030500"]);
-    assert_eq!(world.try_connect(3, "a", false), ["030500"], "nor is a client that moves anybody new");
+    assert_eq!(world.hear(1), [""; 0]);
+    world.resume();
+    assert_eq!(world.hear(1), ["070d0401000700", "070d0401000800", "0218"]);
 }
 
 #[test]

@@ -181,6 +181,7 @@ fn a_configuration_with_other_names_leads_no_message_astray() {
     let config = |names: &[(u16, &str)], max_topics| MqttsnConfig {
         predefined: names.iter().map(|&(id, name)| (id, name.to_owned())).collect(),
         max_topics,
+        subs_resume: false,
         ..MqttsnConfig::default()
     };
     let mut world = World::new(Setup { config: config(&[(1, "pre/one")], 4), ..durable() });

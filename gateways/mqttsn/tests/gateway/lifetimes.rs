@@ -7,7 +7,7 @@ const NOTHING: [&str; 0] = [];
 
 #[test]
 fn disconnect_is_answered_and_ends_a_clean_session_without_its_will() {
-    for disconnect in ["0218", "04180000", "0418003c"] {
+    for disconnect in ["0218", "04180000"] {
         let mut world = World::default();
         world.connect_with_will(1, "dev", true);
         world.subscribe(1, "t/a", SnQos::AtMostOnce);

@@ -10,6 +10,9 @@
 mod advertise;
 mod asking;
 mod connecting;
+mod contract_access;
+mod contract_resuming;
+mod contract_sleep;
 mod corpus;
 mod downlink;
 mod freezing;

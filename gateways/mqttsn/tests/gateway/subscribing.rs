@@ -154,14 +154,34 @@ fn a_subscribe_repeated_while_the_broker_is_asked_is_one_subscribe() {
 }
 
 #[test]
-fn another_subscribe_to_the_filter_while_the_broker_is_asked_is_the_one_that_is_answered() {
+fn each_subscribe_to_one_filter_while_the_broker_is_asked_is_answered() {
     let mut world = World::default();
     world.connect(1, "dev", true);
     world.paused = true;
-    assert_eq!(world.subscribe(1, "t/a", SnQos::AtMostOnce), NOTHING);
-    assert_eq!(world.ask(1, &format!("0812200009{}", hex("t/a"))), NOTHING);
+    assert_eq!(world.subscribe(1, "t/a", SnQos::AtLeastOnce), NOTHING);
+    assert_eq!(world.subscribe(1, "t/b", SnQos::AtLeastOnce), NOTHING);
+    for msg_id in ["0009", "000a", "0009"] {
+        assert_eq!(world.ask(1, &format!("081220{msg_id}{}", hex("t/a"))), NOTHING);
+    }
     world.resume();
-    assert_eq!(world.hear(1), ["0813200401000900"]);
+    let mut heard = world.hear(1);
+    heard.sort();
+    assert_eq!(heard, ["0813200401000900", "0813200401000a00", "0813200401020200", "0813200402020200"]);
+    assert_eq!(world.ask(1, &format!("0812200010{}", hex("t/a"))), ["0813200401001000"], "nothing is owed any more");
+}
+
+#[test]
+fn subscribes_without_an_answer_have_their_bound() {
+    let mut world = World::default();
+    world.connect(1, "dev", true);
+    world.paused = true;
+    for msg_id in 0..=16 {
+        assert_eq!(world.ask(1, &format!("08120000{msg_id:02x}{}", hex("t/a"))), NOTHING);
+    }
+    assert_eq!(world.ask(1, &format!("0812000020{}", hex("t/a"))), ["0813000000002001"]);
+    assert_eq!(world.ask(1, &format!("08140000ff{}", hex("t/a"))), ["041500ff"]);
+    world.resume();
+    assert_eq!(world.hear(1), NOTHING, "UNSUBSCRIBE ends what was asked");
 }
 
 #[test]

@@ -52,12 +52,16 @@ pub(crate) struct Setup {
     pub(crate) networks: Vec<Broadcast>,
     /// There is a store that outlives the process.
     pub(crate) durable: bool,
+    /// Who may come in, and do what; where events go.
+    pub(crate) policy: Policy,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         Self {
             config: MqttsnConfig {
+                // Said where it matters: all else reads better without the REGISTERs.
+                subs_resume: false,
                 predefined: [(1, "pre/one".to_owned()), (7, "pre/seven".to_owned())].into(),
                 ..MqttsnConfig::default()
             },
@@ -67,6 +71,7 @@ impl Default for Setup {
             options: Options::default(),
             networks: Vec::new(),
             durable: false,
+            policy: Policy::default(),
         }
     }
 }
@@ -111,7 +116,7 @@ impl World {
             listeners: vec![rules(), rules()],
             node: "n".into(),
             status: None,
-            policy: Policy::default(),
+            policy: setup.policy,
             seed: 3,
         };
         let settings = ShardSettings {
@@ -285,6 +290,11 @@ impl World {
 
     pub(crate) fn sessions(&self) -> [u64; 3] {
         ["connecting", "active", "away"].map(|state| self.count("sessions", &[state]))
+    }
+
+    /// Sessions that are asleep, and awake.
+    pub(crate) fn sleepers(&self) -> [u64; 2] {
+        ["asleep", "awake"].map(|state| self.count("sessions", &[state]))
     }
 
     /// Moves the clock, from deadline to deadline.
