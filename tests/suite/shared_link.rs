@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use codec_mqtt::{Connect, Level, Packet, Version};
-use codec_mqttsn::Qos;
+use codec_mqttsn::{Qos, ReturnCode};
 
 use crate::mosquitto::{Door, Mosquitto};
 use crate::mqtt::MqttClient;
@@ -244,6 +244,68 @@ fn sessions_of_links_that_are_gone_are_ended() {
         assert_eq!(one.end().0, None, "it was killed");
         assert_eq!(sessions(), [true, false, false, false], "MQTT {protocol}");
         let list = std::fs::read_to_string(data.path("data").join("links")).expect("the list");
-        assert_eq!(list, "tidegate links 1\ntidegate-n-0\nend 1\n");
+        assert_eq!(list, "tidegate links 1\nsessions memory\ntidegate-n-0\nend 1\n");
+    }
+}
+
+/// A gateway whose sessions, and those of its links, outlive it.
+fn durable(broker: u16, protocol: &str, data: &Dir) -> Setup {
+    let setup = Setup::new().broker(broker).set("NODE__WORKERS", "1").set("BROKER__PROTOCOL", protocol);
+    let setup = setup.set("NODE__DATA_DIR", &data.path("data").display().to_string());
+    setup.set("NODE__NAME", "n").set("SESSIONS__STORE", "file")
+}
+
+/// A device that takes its session up again.
+fn returns(gateway: &Tidegate, name: &str) -> Device {
+    let mut device = Device::new(gateway.mqttsn());
+    assert_eq!(device.try_connect(name, false), ReturnCode::Accepted);
+    device
+}
+
+fn stop(gateway: Tidegate) {
+    gateway.signal("TERM");
+    let (code, log) = gateway.end();
+    assert_eq!(code, Some(0), "{log}");
+}
+
+#[test]
+fn a_gateway_goes_on_with_its_links_sessions() {
+    for protocol in PROTOCOLS {
+        let data = Dir::new();
+        let Some(broker) = Mosquitto::start("") else { return };
+        let setup = || durable(broker.port, protocol, &data);
+        let first = setup().start().ready();
+        returns(&first, "wild").subscribe("a/#", Qos::AtLeastOnce);
+        returns(&first, "plain").subscribe("a/b", Qos::AtLeastOnce);
+        stop(first);
+        let mut ops = MqttClient::connect("ops", broker.port);
+        ops.publish("a/b", "meanwhile", false);
+        let second = setup().start().ready();
+        let mut devices = ["wild", "plain"].map(|name| returns(&second, name));
+        ops.publish("a/b", END, false);
+        for device in &mut devices {
+            assert_eq!(payloads(device), ["meanwhile"], "MQTT {protocol}");
+        }
+        assert_eq!(second.metric("tidegate_link_sessions_ended_total"), 0, "MQTT {protocol}");
+    }
+}
+
+#[test]
+fn what_a_run_without_a_store_has_changed_is_not_taken_for_the_record() {
+    for protocol in PROTOCOLS {
+        let data = Dir::new();
+        let Some(broker) = Mosquitto::start("") else { return };
+        let setup = || durable(broker.port, protocol, &data);
+        let first = setup().start().ready();
+        returns(&first, "lamp").subscribe("a/b", Qos::AtLeastOnce);
+        stop(first);
+        let forgetful = setup().set("SESSIONS__STORE", "memory").start().ready();
+        // Its session stays at the broker, with the client id of the first one's.
+        forgetful.signal("KILL");
+        forgetful.end();
+        let last = setup().start().ready();
+        let mut lamp = returns(&last, "lamp");
+        MqttClient::connect("ops", broker.port).publish("a/b", "x", false);
+        assert_eq!(lamp.message().payload, "x", "MQTT {protocol}");
     }
 }

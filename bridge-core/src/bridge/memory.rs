@@ -50,7 +50,7 @@ impl Line {
     fn take_changes(&mut self) -> Option<LinkChanges> {
         let Memory { up, is_new } = std::mem::take(&mut self.memory);
         let changes = self.upstream.take_changes();
-        let session = self.link.session_record().filter(|_| up);
+        let session = if up { self.link.session_record() } else { None };
         if session.is_none() && changes.is_empty() {
             return None;
         }

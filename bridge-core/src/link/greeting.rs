@@ -65,6 +65,8 @@ impl Link {
     fn on_washed(&mut self) {
         self.dial.answered();
         self.counts.up(LinkCount::SessionsEnded);
+        let client_id = &self.settings.client_id;
+        tracing::info!(%client_id, server = %self.server(self.dial.target()), "session of an earlier time ended");
         if self.settings.scope == SessionScope::Discarded {
             self.discarded = true;
             return self.goodbye(self.now);

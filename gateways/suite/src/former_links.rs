@@ -1,15 +1,18 @@
 //! Links that an earlier configuration had: fewer connections or workers, another prefix or node name leave sessions at the
 //! broker that nobody comes back for. `data_dir` keeps the client ids of the last run; the sessions of those that are
-//! gone are ended in the background, one after the other.
+//! gone are ended in the background, one after the other. The list also says whether the last run wrote down what its links
+//! had at the broker: if it did not, an older record tells of sessions that are not there any more.
 
 mod list;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bridge_core::link::{Link, LinkSettings};
 use bridge_core::meter::{Counts, Meter};
 use bridge_core::metrics::LINK_SESSIONS_ENDED;
+use config::SessionStore;
+use list::List;
 use transport::Clock;
 use transport::broker::Target;
 
@@ -32,24 +35,39 @@ pub(crate) struct FormerLinks {
     /// Client ids that are gone.
     gone: Vec<String>,
     links: Vec<LinkSettings>,
+    /// Sessions outlive this run.
+    durable: bool,
+    /// They outlived the last one.
+    was_durable: bool,
     targets: Arc<[Target]>,
     counts: Counts<FormerCount>,
 }
 
 impl FormerLinks {
-    /// Reads who is gone, and writes down who is here. Trouble with the file is told, and stops nothing.
+    /// Reads who is gone. Trouble with the file is told, and stops nothing.
     pub(crate) fn find(node: &Node<'_>) -> Self {
-        let dir = &node.config.node.data_dir;
-        let (file, current) = (dir.join(FILE), wiring::link_ids(node));
+        let (file, current) = (node.config.node.data_dir.join(FILE), wiring::link_ids(node));
         let before = list::read(&file).unwrap_or_else(|trouble| {
             tracing::warn!(file = %file.display(), error = %trouble, "the list of links is unusable and begins anew");
-            Vec::new()
+            List::default()
         });
-        let gone: Vec<String> = before.into_iter().filter(|id| !current.contains(id)).collect();
+        let gone: Vec<String> = before.ids.into_iter().filter(|id| !current.contains(id)).collect();
         let links = gone.iter().take(MOST).map(|id| wiring::former_link(node, id)).collect();
-        let this = Self { file, current, gone, links, targets: Arc::clone(&node.targets), counts: Counts::default() };
-        this.write(dir);
-        this
+        Self {
+            file,
+            current,
+            gone,
+            links,
+            durable: node.config.sessions.store != SessionStore::Memory,
+            was_durable: before.durable,
+            targets: Arc::clone(&node.targets),
+            counts: Counts::default(),
+        }
+    }
+
+    /// True when a record of the links' sessions is of the last run.
+    pub(crate) const fn was_durable(&self) -> bool {
+        self.was_durable
     }
 
     /// What it counts.
@@ -66,8 +84,7 @@ impl FormerLinks {
             if transport::errand::run(clock, link, Arc::clone(&self.targets), CONNECT_TIMEOUT).await.has_discarded() {
                 self.counts.up(FormerCount::Ended);
                 self.gone.retain(|id| *id != client_id);
-                let dir = self.file.parent().map(Path::to_owned).unwrap_or_default();
-                self.write(&dir);
+                self.write();
             }
         }
         if found > 0 {
@@ -76,10 +93,11 @@ impl FormerLinks {
         }
     }
 
-    /// Those whose sessions are still to be ended stay on the list.
-    fn write(&self, dir: &Path) {
-        let ids = self.current.iter().chain(&self.gone).map(String::as_str);
-        if let Err(fault) = list::write(dir, &self.file, ids) {
+    /// Writes down who is here; to be called before any link connects. Those whose sessions are still to be ended stay on
+    /// the list.
+    pub(crate) fn write(&self) {
+        let ids = self.current.iter().chain(&self.gone).cloned().collect();
+        if let Err(fault) = list::write(&self.file, &List { durable: self.durable, ids }) {
             tracing::warn!(
                 file = %self.file.display(),
                 error = %fault,
@@ -109,6 +127,7 @@ mod tests {
         config.node.data_dir.clone_from(&dir);
         let target = Target { host: "127.0.0.1".into(), port: 1, tls: None };
         let former = FormerLinks::find(&Node { config: &config, name: "north", workers: 1, targets: [target].into() });
+        former.write();
         let text = fs::read_to_string(dir.join(FILE)).unwrap();
         fs::remove_dir_all(&dir).unwrap();
         (former.links.iter().map(|link| link.client_id.clone()).collect(), text)
@@ -116,13 +135,13 @@ mod tests {
 
     #[test]
     fn who_is_gone_stays_on_the_list_until_the_session_has_ended() {
-        let before = "tidegate links 1\ntidegate-north-0\ntidegate-south-0\nend 2\n";
+        let before = "tidegate links 1\nsessions memory\ntidegate-north-0\ntidegate-south-0\nend 2\n";
         assert_eq!(found("gone", before), (vec!["tidegate-south-0".into()], before.into()));
     }
 
     #[test]
     fn a_list_that_is_none_begins_anew() {
-        let expected = "tidegate links 1\ntidegate-north-0\nend 1\n";
-        assert_eq!(found("corrupt", "tidegate links 1\ntidegate-so"), (vec![], expected.into()));
+        let expected = "tidegate links 1\nsessions memory\ntidegate-north-0\nend 1\n";
+        assert_eq!(found("corrupt", "tidegate links 1\nsessions file\ntidegate-so"), (vec![], expected.into()));
     }
 }

@@ -91,10 +91,11 @@ fn start(config: &Config, ended: mpsc::UnboundedSender<Ended>) -> Result<(Runnin
     let text = overview.text();
     warn_of_small_buffers(&listeners);
     let inventory = wiring::inventory(config, &name, &listeners);
-    let mut sessions = Sessions::open(&node)?;
+    let former = FormerLinks::find(&node);
+    let mut sessions = Sessions::open(&node, former.was_durable())?;
     let memory = sessions.as_ref().map(Sessions::links);
     let Wired { mut shards, gates, directory, mqttsn } = wiring::shards(&node, listeners, memory, &access, random)?;
-    let former = FormerLinks::find(&node);
+    former.write();
     let clock = Clock::start();
     // Before the links come up: what the broker has kept for a session must find it.
     if let Some(sessions) = &mut sessions {

@@ -39,11 +39,12 @@ struct Fates {
 }
 
 impl Sessions {
-    /// Opens the store, and reads what the links have to know. `None` while sessions live in memory only.
+    /// Opens the store, and reads what the links have to know. `None` while sessions live in memory only. `is_latest`: the
+    /// last run has kept it, so that what it says of the links is true; else they begin anew.
     ///
     /// # Errors
     /// If there is no store: another process has it, or the system refuses it.
-    pub(crate) fn open(node: &Node<'_>) -> Result<Option<Self>, Failure> {
+    pub(crate) fn open(node: &Node<'_>, is_latest: bool) -> Result<Option<Self>, Failure> {
         if node.config.sessions.store == SessionStore::Memory {
             return Ok(None);
         }
@@ -55,6 +56,9 @@ impl Sessions {
             Entry::Session { .. } => Verdict::Keep,
         };
         writer.load(Table::Links, visit).map_err(|fault| unusable(&fault))?;
+        if !is_latest {
+            links = LinkMemory::default();
+        }
         Ok(Some(Self { writer, hands, links }))
     }
 
