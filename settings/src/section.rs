@@ -302,7 +302,10 @@ impl<'a> Reading<'a> {
     }
 
     fn unexpected(&mut self, item: &Item, path: KeyPath, expected: &str) {
-        self.problem(&item.place, path, format!("expected {expected}, found {}", item.described()));
+        // A variable that was to be an array or a table, with a slip in it: there may be secrets inside.
+        let slip = matches!(&item.value, Value::Text(text) if text.trim_start().starts_with(['[', '{']));
+        let found = if slip { "a text, for it is no TOML".into() } else { item.described() };
+        self.problem(&item.place, path, format!("expected {expected}, found {found}"));
     }
 
     fn problem(&mut self, place: &Place, key: KeyPath, message: String) {

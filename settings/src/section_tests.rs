@@ -279,12 +279,16 @@ fn a_variable_that_misses_is_told_by_its_name() {
             ("HOME__NAME", "1884"),
             ("HOME__STROE__SIZE", "1"),
             ("HOME__TAGS", "['a', 1]"),
+            ("HOME__RULES", "[{ kind = 'locked', code = 'hunter2' "),
+            ("HOME__STORE", "{ size = hunter2 }"),
         ],
     );
     assert_eq!(
         lines,
         [
             "HOME__ROOMS: rooms: expected 1 to 9, found the number 12",
+            "HOME__RULES: rules: expected an array of tables, like [{ … }, { … }], found a text, for it is no TOML",
+            "HOME__STORE: store: expected a table, found a text, for it is no TOML",
             "HOME__STROE__SIZE: stroe: unknown key (did you mean `store`?)",
             "HOME__TAGS: tags[1]: expected a text in quotes, found the number 1",
         ]

@@ -1,10 +1,11 @@
 //! Who may come in, and what they may do, from the configuration to the device.
 
 use std::path::Path;
+use std::time::Instant;
 
 use codec_mqttsn::{Qos, ReturnCode, Topic};
 
-use crate::process::{Dir, Setup, Tidegate, fed, tidegate};
+use crate::process::{Dir, PATIENCE, Setup, Tidegate, fed, tidegate};
 use crate::sn::Device;
 
 /// A users file with one user, whose password is "right".
@@ -43,6 +44,18 @@ fn the_right_credential_lets_in_and_a_wrong_or_unknown_one_does_not() {
         let node = start(&chain(username, password, &file));
         assert_eq!(connack(&node, "lamp"), code, "{username} {password}");
         assert_eq!(node.metric(&format!("tidegate_auth_store_answers_total{{store=\"file\",result=\"{result}\"}}")), 1);
+    }
+}
+
+#[test]
+fn the_credential_of_the_gateway_is_judged_like_any_other() {
+    let dir = Dir::new();
+    let file = users(&dir, "gateway");
+    for (password, code) in [("right", ReturnCode::Accepted), ("wrong", ReturnCode::NotSupported)] {
+        let setup = Setup::new().set("AUTH__CHAIN", &format!("[{{ type = 'file', path = '{file}' }}]"));
+        let setup = setup.set("GATEWAYS__MQTTSN__USERNAME", "gateway").set("GATEWAYS__MQTTSN__PASSWORD", password);
+        let node = setup.set("AUTH__TIMEOUT", "60s").start().ready();
+        assert_eq!(connack(&node, "lamp"), code, "{password}");
     }
 }
 
@@ -168,4 +181,42 @@ fn a_device_that_may_not_is_told_to_go_where_the_operator_says_so() {
     let mut lamp = Device::connect(node.mqttsn(), "lamp");
     assert_eq!(lamp.try_subscribe("#", Qos::AtMostOnce).code, ReturnCode::NotSupported);
     lamp.await_disconnect();
+}
+
+#[test]
+fn a_reload_takes_users_and_rules_anew_all_or_none_and_puts_nobody_out() {
+    let dir = Dir::new();
+    let file = users(&dir, "gateway");
+    let open = "rules = []\n";
+    let closed = "rules = [{ permit = 'deny', who.all = true, action = 'publish', topics = ['#'] }]\n";
+    let rules = dir.write("rules.toml", open);
+    let setup = Setup::new().set("AUTH__CHAIN", &chain("gateway", "right", &file)).set("AUTH__TIMEOUT", "60s");
+    let mut node = setup.set("ACL__FILE", rules.to_str().unwrap()).start().ready();
+    let mut lamp = Device::connect(node.mqttsn(), "lamp");
+    let id = lamp.register("a");
+
+    // The users are sound, the rules are not: neither counts.
+    assert_eq!(fed(&["passwd", &file, "gateway"], "new\n").code, Some(0));
+    dir.write("rules.toml", "rules = 5\n");
+    node.signal("HUP");
+    node.logged("not reloaded");
+    node.logged("rules.toml:1:9: rules: expected an array of tables");
+    assert_eq!(connack(&node, "door"), ReturnCode::Accepted);
+    lamp.publish(Topic::Normal(id), "1", Qos::AtLeastOnce, false);
+
+    dir.write("rules.toml", closed);
+    node.signal("HUP");
+    node.logged("the configuration is reloaded");
+    assert_eq!(connack(&node, "window"), ReturnCode::NotSupported, "the password is another one now");
+    // Each shard hears of the rules by itself.
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let msg_id = lamp.send_publish(Topic::Normal(id), "2", Qos::AtLeastOnce, false);
+        match lamp.puback() {
+            (told, ReturnCode::NotSupported) if told == msg_id => break,
+            (_, code) => assert_eq!(code, ReturnCode::Accepted),
+        }
+        assert!(Instant::now() < until, "the shard does not hear of the rules");
+    }
+    lamp.ping(None);
 }
