@@ -60,6 +60,12 @@ impl Journal {
         self.order.is_empty() && self.gone.is_empty()
     }
 
+    /// How many sessions there are to carry away.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.order.len().saturating_add(self.gone.len())
+    }
+
     /// How often a session has been marked so far: the number of the latest mark.
     #[must_use]
     pub const fn marks(&self) -> u64 {
@@ -112,7 +118,7 @@ mod tests {
         for client in [a, b, a, b] {
             journal.touch(SN, client);
         }
-        assert_eq!((journal.marks(), journal.carried()), (4, 0));
+        assert_eq!((journal.len(), journal.marks(), journal.carried()), (2, 4, 0));
         journal.next_changed();
         assert_eq!(journal.carried(), 1, "a is frozen with its second mark; but the second of all is b's");
         journal.touch(SN, a);

@@ -131,7 +131,8 @@ pub const STORE_COMMITS: Family =
 pub const STORE_FAILURES: Family =
     counter("tidegate_store_failures_total", "Attempts to write to the session store that failed, and are repeated");
 /// Session store: what waits.
-pub const STORE_QUEUE: Family = gauge("tidegate_store_queue", "Rows that wait to be written to the session store");
+pub const STORE_QUEUE: Family =
+    gauge("tidegate_store_queue", "Sessions, and facts about links, that have changed and are not safe yet");
 /// Session store: what came of the sessions in it at the start.
 pub const STORE_RESTORED: Family =
     counter("tidegate_store_restored_total", "Sessions found in the store at the start, by what became of them");

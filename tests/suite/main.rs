@@ -24,6 +24,7 @@ mod other_broker;
 mod passwd;
 mod process;
 mod reload;
+mod sessions;
 mod shared_link;
 mod shutdown;
 mod sn;

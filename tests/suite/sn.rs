@@ -192,6 +192,11 @@ impl Device {
 
     /// Sends DISCONNECT and waits for the gateway's.
     pub(crate) fn disconnect(mut self) {
+        self.leave();
+    }
+
+    /// The same; it may come back from where it is.
+    pub(crate) fn leave(&mut self) {
         self.send(&Message::Disconnect { duration: None });
         self.await_disconnect();
     }

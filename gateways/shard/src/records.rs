@@ -101,6 +101,12 @@ impl Shard {
         Records { records, links, upto: journal.carried() }
     }
 
+    /// Sessions that have changed since they were written, or taken to be written.
+    #[must_use]
+    pub fn unwritten(&self) -> usize {
+        self.around.journal.len()
+    }
+
     /// True when there is nothing to write, and nothing waits for it.
     #[must_use]
     pub fn is_written(&self) -> bool {

@@ -1,5 +1,5 @@
 use bridge_core::metrics::{
-    STORE_BYTES, STORE_COMMITS, STORE_FAILURES, STORE_QUEUE, STORE_RECORDS, STORE_RESTORED, STORE_SET_ASIDE,
+    STORE_BYTES, STORE_COMMITS, STORE_FAILURES, STORE_RECORDS, STORE_RESTORED, STORE_SET_ASIDE,
 };
 
 bridge_core::count! {
@@ -13,8 +13,6 @@ bridge_core::count! {
         Commits = STORE_COMMITS {};
         /// Attempts that failed.
         Failures = STORE_FAILURES {};
-        /// Gauge: rows that wait to be written.
-        Queue = STORE_QUEUE {};
         /// Sessions that are back.
         Restored = STORE_RESTORED { result: "restored" };
         /// Sessions whose time was over.

@@ -157,7 +157,6 @@ impl Writer {
         lots.into_iter().for_each(|lot| gather(&mut changes, lot));
         let mut last = false;
         loop {
-            self.counts.set(StoreCount::Queue, changes.len() as u64);
             match self.store.write(&changes) {
                 Ok(octets) => {
                     self.counts.add(StoreCount::Bytes, octets);
@@ -174,7 +173,6 @@ impl Writer {
         }
         self.counts.add(StoreCount::Records, changes.len() as u64);
         self.counts.up(StoreCount::Commits);
-        self.counts.set(StoreCount::Queue, 0);
         replies.iter().for_each(|reply| reply.written());
         Ok(())
     }

@@ -346,6 +346,8 @@ impl Driver {
 
     fn gauge(&self) {
         self.shard.gauge();
+        let unwritten = self.records.as_ref().map_or(0, |records| records.unwritten(&self.shard));
+        self.counts.set(DriverCount::Unwritten, unwritten as u64);
         let mut sent = crate::udp::SendCounts::default();
         for counts in self.ports.iter().map(|port| port.queue.counts()) {
             sent.sent += counts.sent;

@@ -1,4 +1,4 @@
-use bridge_core::metrics::{UDP_BATCHES, UDP_DATAGRAMS, UDP_DROPPED};
+use bridge_core::metrics::{STORE_QUEUE, UDP_BATCHES, UDP_DATAGRAMS, UDP_DROPPED};
 
 bridge_core::count! {
     /// What a driver counts.
@@ -17,6 +17,8 @@ bridge_core::count! {
         Overflowed = UDP_DROPPED { direction: "downlink", reason: "overflow" };
         /// Datagrams to a host or a port that is not there.
         Unreachable = UDP_DROPPED { direction: "downlink", reason: "unreachable" };
+        /// Gauge: sessions and facts about links that are not safe yet.
+        Unwritten = STORE_QUEUE {};
         /// Datagrams that the kernel would not send for another reason.
         SendFailed = UDP_DROPPED { direction: "downlink", reason: "refused" };
     }

@@ -22,17 +22,20 @@ pub(super) struct Courier {
     carrier: Carrier,
     /// The marks that are safe when the lot under way is.
     upto: u64,
+    /// Rows of that lot.
+    rows: usize,
 }
 
 impl Courier {
     pub(super) const fn new(carrier: Carrier) -> Self {
-        Self { carrier, upto: 0 }
+        Self { carrier, upto: 0, rows: 0 }
     }
 
     /// Tells the shard what has been written. True when the writer has become free.
     pub(super) fn hear(&mut self, cx: &mut Context<'_>, now: Now, shard: &mut Shard) -> bool {
         match self.carrier.hand.poll_written(cx) {
             Poll::Ready(()) => {
+                self.rows = 0;
                 shard.written(now, self.upto);
                 true
             }
@@ -50,12 +53,18 @@ impl Courier {
         let mut changes: Vec<Change> = records.into_iter().filter_map(|record| self.change(record)).collect();
         changes.extend(links.into_iter().flat_map(link_changes));
         if !changes.is_empty() {
+            self.rows = changes.len();
             self.carrier.hand.send(changes);
             return true;
         }
         let waits = !shard.is_written();
         shard.written(now, upto);
         waits
+    }
+
+    /// What is not safe yet.
+    pub(super) fn unwritten(&self, shard: &Shard) -> usize {
+        self.rows.saturating_add(shard.unwritten())
     }
 
     /// True when everything is safe.
