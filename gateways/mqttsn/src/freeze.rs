@@ -90,6 +90,9 @@ impl Mqttsn {
         let listener = session.address.listener();
         if session.is_present() && self.sessions.at(session.address.at()).is_some() {
             // Of two at one address the later one took its place: it was not written down in time.
+            if session.clean {
+                return Err(Unthawed::Expired);
+            }
             session.state = State::Away { since_ms: cx.now.wall_ms };
         }
         let life = self.life_left(&session, cx.now)?;

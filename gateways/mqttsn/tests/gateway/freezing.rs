@@ -96,6 +96,32 @@ fn what_was_in_flight_and_held_comes_once_the_client_is_heard() {
 }
 
 #[test]
+fn what_is_held_for_a_sleeping_client_comes_when_it_wakes_whatever_its_clean_session() {
+    for clean in [false, true] {
+        let mut world = world();
+        world.connect(1, "dev", clean);
+        world.subscribe(1, "t/a", SnQos::AtLeastOnce);
+        assert_eq!(world.ask(1, "0418003c"), ["0218"], "DISCONNECT, 60 s");
+        assert_eq!(kept(&world), ["dev"]);
+        world.publish("t/a", "1", Qos::AtMostOnce);
+        world.publish("t/a", "2", Qos::AtLeastOnce);
+        let mut world = next(world, HOUR_MS);
+        assert_eq!(world.sleepers()[0], 1);
+        assert_eq!(world.ask(1, "0516646576"), ["080c000401000031", "080c200401000132"], "clean: {clean}");
+        // What it has not acknowledged it gets again.
+        let mut world = next(world, HOUR_MS);
+        assert_eq!(world.ask(1, "0516646576"), ["080ca00401000132"]);
+        assert_eq!(world.ask(1, "070d0401000100"), ["0217"], "PINGRESP last");
+        let mut world = next(world, HOUR_MS);
+        assert_eq!(world.ask(1, "0516646576"), ["0217"], "nothing twice");
+        world.wait_s(89);
+        assert_eq!(world.sleepers()[0], 1, "it has the time of a whole sleep");
+        world.wait_s(2);
+        assert_eq!((world.sleepers()[0], kept(&world).is_empty()), (0, clean));
+    }
+}
+
+#[test]
 fn a_publication_of_qos_2_that_was_answered_is_not_published_again() {
     let mut world = world();
     world.connect(1, "dev", false);
