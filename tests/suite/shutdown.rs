@@ -92,6 +92,6 @@ fn a_second_signal_ends_it_at_once() {
 fn sighup_ends_nothing() {
     let mut tidegate = Setup::new().start().ready();
     tidegate.signal("HUP");
-    tidegate.logged("SIGHUP");
+    tidegate.logged("the configuration is reloaded");
     assert_eq!(tidegate.get("/healthz").0, 200);
 }
