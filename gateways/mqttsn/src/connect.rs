@@ -236,8 +236,8 @@ impl Mqttsn {
         let stranger = session.identity != identity;
         let rehomed = session.address.listener() != sender.at.peer.listener;
         // Who sleeps just wakes up: CleanSession means nothing then, unless it comes from elsewhere (§6.14).
-        let clean = if session.came() == Came::Woken && !moved { session.clean } else { hello.clean };
-        let empty = hello.clean && !(session.came() == Came::Woken && !moved);
+        let wakes = session.came() == Came::Woken && !moved;
+        let (clean, empty) = if wakes { (session.clean, false) } else { (hello.clean, hello.clean) };
         if moved {
             self.leave_address(cx, key, hello.clean);
         }

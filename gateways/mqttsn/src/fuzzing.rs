@@ -121,6 +121,7 @@ impl Bench {
                 let outcome = if accepted { Outcome::Acknowledged } else { Outcome::Refused(Refusal::TooLarge) };
                 self.down(argument, Downlink::Settled { token: Token(u64::from(argument >> 3 & 7)), outcome });
             }
+            _ if argument >= 0xF0 => self.event(argument),
             _ => {
                 self.now_ms += u64::from(argument) * 100;
                 self.last_timer = Deadline(self.now_ms);
@@ -128,6 +129,16 @@ impl Bench {
             }
         }
         rest
+    }
+
+    /// What happens seldom: the configuration is read anew, the process is to stop, an association ends or moves.
+    fn event(&mut self, argument: u8) {
+        match argument {
+            0xFE | 0xFF => self.handle(Input::Reconfigured),
+            0xFD => self.handle(Input::Drain { until: Deadline(self.now_ms.saturating_add(10_000)) }),
+            0xF8..=0xFC => self.handle(Input::PeerClosed { peer: peer(argument) }),
+            _ => self.handle(Input::PeerMoved { from: peer(argument), to: peer(argument) }),
+        }
     }
 
     /// A message for the session in slot `argument` & 7.

@@ -73,6 +73,8 @@ const FINISHED: u8 = 2;
 pub(super) fn write(session: &Session, base: &Base, now: Now, into: &mut Vec<u8>) {
     let will = session.will.as_deref().filter(|will| will.view(now).is_some());
     let flight = session.down.in_flight.as_ref().filter(|flight| flight.held.message.view(now).is_some());
+    // Who is awake comes back asleep: it is told anew.
+    let registering = session.down.registering.as_ref().filter(|_| session.is_active());
     let at = session.address.at();
     let flags = [
         (session.clean, CLEAN),
@@ -81,7 +83,7 @@ pub(super) fn write(session: &Session, base: &Base, now: Now, into: &mut Vec<u8>
         (will.is_some(), WILL),
         (flight.is_some(), IN_FLIGHT),
         (at.peer.secure.is_some(), SECURED),
-        (session.down.registering.is_some(), REGISTERING),
+        (registering.is_some(), REGISTERING),
     ];
     let flags = flags.iter().filter(|(set, _)| *set).fold(0, |flags, (_, flag)| flags | flag);
     let (state, since_ms) = match &session.state {
@@ -113,7 +115,7 @@ pub(super) fn write(session: &Session, base: &Base, now: Now, into: &mut Vec<u8>
         into.push(u8::from(flight.stage == Stage::Released));
         write_held(&flight.held, now, into);
     }
-    if let Some(registering) = &session.down.registering {
+    if let Some(registering) = registering {
         put(into, registering.topic_id.0.into());
         put(into, registering.msg_id.0.into());
     }
