@@ -57,6 +57,7 @@ fn names(line: &str, user: &str) -> bool {
 mod tests {
     use super::*;
     use crate::hash::cheap;
+    use proptest::prelude::*;
 
     #[test]
     #[rustfmt::skip]
@@ -78,6 +79,29 @@ mod tests {
             let (text, edited) = edit(file, "ann", hash);
             let shown = hash.map_or_else(|| text.clone(), |hash| text.replace(hash.as_str(), "HASH"));
             assert_eq!((shown.as_str(), edited), (expected, what), "{file:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_file_the_lines_of_others_stay(
+            lines in proptest::collection::vec("(ann|bob|#ann| ann|)(:)?(\\$1|x)?(\r)?", 0..8),
+            ends in any::<bool>(),
+        ) {
+            let mut file = lines.join("\n");
+            if ends {
+                file.push('\n');
+            }
+            let others = |text: &str| -> Vec<String> {
+                let lines = text.lines().map(|line| line.trim_end_matches('\r'));
+                lines.filter(|line| !names(line, "ann") && !line.is_empty()).map(str::to_owned).collect()
+            };
+            let (with, _) = edit(&file, "ann", Some(&cheap("x")));
+            prop_assert_eq!(others(&with), others(&file));
+            prop_assert_eq!(with.lines().filter(|line| names(line, "ann")).count(), 1);
+            let (without, edited) = edit(&with, "ann", None);
+            prop_assert_eq!(others(&without), others(&file));
+            prop_assert_eq!((without.lines().any(|line| names(line, "ann")), edited), (false, Edited::Removed));
         }
     }
 }

@@ -192,6 +192,47 @@ mod tests {
         }
     }
 
+    /// A file of this test's own, gone afterwards.
+    struct Temporary(std::path::PathBuf);
+
+    impl Temporary {
+        fn new(name: &str) -> Self {
+            Self(std::env::temp_dir().join(format!("tidegate-users-{name}-{}", std::process::id())))
+        }
+    }
+
+    impl Drop for Temporary {
+        fn drop(&mut self) {
+            drop(std::fs::remove_file(&self.0));
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_everybody_may_read_is_told_apart() {
+        use std::os::unix::fs::PermissionsExt;
+        let file = Temporary::new("mode");
+        std::fs::write(&file.0, format!("ann:{}", cheap("x").as_str())).unwrap();
+        for (mode, expected) in [(0o600, false), (0o640, false), (0o644, true), (0o604, true)] {
+            std::fs::set_permissions(&file.0, std::fs::Permissions::from_mode(mode)).unwrap();
+            let loaded = load(&file.0).unwrap();
+            assert_eq!((loaded.users.len(), loaded.world_readable), (1, expected), "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_used_says_why() {
+        let file = Temporary::new("bad");
+        let told = || load(&file.0).unwrap_err().problems();
+        assert!(told()[0].starts_with("cannot read: "), "{:?}", told());
+        std::fs::write(&file.0, "x\n".repeat(103)).unwrap();
+        let lines = told();
+        assert_eq!((lines.len(), lines[99].as_str()), (101, "line 100: expected name:$argon2id$…"));
+        assert_eq!(lines[100], "and 3 lines more");
+        File::create(&file.0).unwrap().set_len(LARGEST_FILE + 1).unwrap();
+        assert_eq!(told(), ["is larger than 64 MiB"]);
+    }
+
     #[test]
     fn a_user_it_does_not_know_is_left_to_others_and_costs_nothing() {
         let store = store(&[("ann", "1")]);
