@@ -6,8 +6,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use codec_mqtt::{Connect, Level, Packet, Version};
-use codec_mqttsn::{Qos, ReturnCode};
+use codec_mqtt::{Connect, Delivery, Level, Packet, PacketId, Properties, Property, PublishOut, Version};
+use codec_mqttsn::{Qos, ReturnCode, Topic};
 
 use crate::mosquitto::{Door, Mosquitto};
 use crate::mqtt::MqttClient;
@@ -307,5 +307,53 @@ fn what_a_run_without_a_store_has_changed_is_not_taken_for_the_record() {
         let mut lamp = returns(&last, "lamp");
         MqttClient::connect("ops", broker.port).publish("a/b", "x", false);
         assert_eq!(lamp.message().payload, "x", "MQTT {protocol}");
+    }
+}
+
+#[test]
+fn what_an_earlier_life_left_half_said_is_finished_before_anything_new() {
+    for protocol in PROTOCOLS {
+        let data = Dir::new();
+        let Some(broker) = Mosquitto::start("") else { return };
+        let setup = || durable(broker.port, protocol, &data);
+        stop(setup().start().ready());
+        let mut ops = MqttClient::connect("ops", broker.port);
+        ops.subscribe("t", 2);
+        // In the link's name: publications of QoS 2 that got as far as PUBREC, as a crash leaves them.
+        let (version, level) = if protocol == "5" { (Version::V5, Level::V5) } else { (Version::V311, Level::V311) };
+        let lasting = [Property::SessionExpiryInterval(3600)];
+        let mut connect = Connect::new(level, "tidegate-n-0", false, 60);
+        if version == Version::V5 {
+            connect.properties = Properties::list(&lasting);
+        }
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, broker.port)).expect("the broker accepts");
+        let mut said = Vec::new();
+        Packet::Connect(connect).encode(version, &mut said).expect("a packet");
+        for (number, payload) in (1..=3).zip(["one", "two", "three"]) {
+            let delivery = Delivery::ExactlyOnce { packet_id: PacketId::new(number).expect("not 0"), dup: false };
+            let publish = PublishOut { name: "t", delivery, payload: payload.as_bytes(), ..PublishOut::default() };
+            publish.encode(version, &mut said).expect("a packet");
+        }
+        stream.write_all(&said).expect("the broker reads");
+        await_pubrecs(&mut stream, 3);
+        drop(stream);
+        let second = setup().start().ready();
+        let mut lamp = Device::connect(second.mqttsn(), "lamp");
+        let topic = lamp.register("t");
+        lamp.publish(Topic::Normal(topic), "four", Qos::ExactlyOnce, false);
+        let heard: Vec<_> = (0..4).map(|_| ops.message().payload).collect();
+        assert_eq!(heard, ["one", "two", "three", "four"], "MQTT {protocol}");
+    }
+}
+
+/// Reads until so many PUBRECs have come; no packet until then has 128 octets.
+fn await_pubrecs(stream: &mut TcpStream, count: usize) {
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time");
+    let mut seen = 0;
+    while seen < count {
+        let mut head = [0; 2];
+        stream.read_exact(&mut head).expect("a packet");
+        stream.read_exact(&mut vec![0; head[1].into()]).expect("the rest of it");
+        seen += usize::from(head[0] == 0x50);
     }
 }

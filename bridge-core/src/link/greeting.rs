@@ -65,12 +65,12 @@ impl Link {
     fn on_washed(&mut self) {
         self.dial.answered();
         self.counts.up(LinkCount::SessionsEnded);
-        let client_id = &self.settings.client_id;
-        tracing::info!(%client_id, server = %self.server(self.dial.target()), "session of an earlier time ended");
         if self.settings.scope == SessionScope::Discarded {
             self.discarded = true;
             return self.goodbye(self.now);
         }
+        let (client_id, server) = (&self.settings.client_id, self.server(self.dial.target()));
+        tracing::info!(%client_id, %server, "a session that is not ours was ended");
         self.washed = true;
         self.step_back("starting clean");
     }

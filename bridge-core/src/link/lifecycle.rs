@@ -159,7 +159,10 @@ impl Link {
         self.phase = Phase::Waiting(wait);
         self.counts.up(LinkCount::Failures);
         let (client_id, server, wait_ms) = (&self.settings.client_id, self.server(tried), wait.until.wait_ms(now));
-        if wait.conflict {
+        if self.settings.scope == SessionScope::Discarded {
+            // The links that carry messages tell what is wrong with the broker.
+            tracing::debug!(%client_id, %server, wait_ms, reason = %self.reason, "session not ended yet");
+        } else if wait.conflict {
             tracing::warn!(%client_id, %server, wait_ms, "another process uses this client id");
         } else {
             tracing::warn!(%client_id, %server, wait_ms, reason = %self.reason, "broker connection failed");
