@@ -171,6 +171,7 @@ impl Bridge {
             Uplink::Resubscribe { token, filter, qos } => self.resubscribe(now, client, token, filter, qos),
             Uplink::Unsubscribe { token, filter } => self.unsubscribe(now, client, token, filter),
             Uplink::Online(online) => self.online(now, client, online),
+            Uplink::Moved(address) => self.moved(client, address),
             Uplink::Offline(ending) => self.offline(now, client, ending),
             Uplink::Disconnect => self.disconnect(client),
         }

@@ -179,6 +179,8 @@ pub enum Uplink<'a> {
     },
     /// It is connected, for the first time or again.
     Online(Online),
+    /// It is at another address now, still connected.
+    Moved(SocketAddr),
     /// It is not connected any more; it may come back to its subscriptions.
     Offline(Ending),
     /// The client is gone, and its subscriptions end with it. (Its will, if it is lost, its machine publishes before.)

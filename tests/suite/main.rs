@@ -27,6 +27,7 @@ mod reload;
 mod sessions;
 mod shared_link;
 mod shutdown;
+mod sleep;
 mod sn;
 mod startup;
 mod tls;

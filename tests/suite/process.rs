@@ -232,6 +232,15 @@ impl Tidegate {
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
     }
 
+    /// Waits until the sum of the series of `/metrics` that begin so is as wanted.
+    pub(crate) fn metric_until(&self, series: &str, wanted: impl Fn(u64) -> bool) {
+        let until = Instant::now() + PATIENCE;
+        while !wanted(self.metric(series)) {
+            assert!(Instant::now() < until, "{series} is still {}", self.metric(series));
+            pause();
+        }
+    }
+
     /// Waits for a log line that holds this text.
     pub(crate) fn logged(&mut self, text: &str) -> String {
         let found = self.errors.find(|line| line.contains(text));

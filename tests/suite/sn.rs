@@ -85,6 +85,17 @@ impl Device {
         self.answer(|message| matches!(message, Message::Pingresp).then_some(()));
     }
 
+    /// DISCONNECT with a duration in seconds, and the gateway's answer.
+    pub(crate) fn sleep(&mut self, duration: u16) {
+        self.send(&Message::Disconnect { duration: Some(duration) });
+        self.await_disconnect();
+    }
+
+    /// The messages that have come and are not taken yet.
+    pub(crate) fn delivered(&mut self) -> Vec<Delivered> {
+        self.delivered.drain(..).collect()
+    }
+
     /// Waits for the gateway's DISCONNECT.
     pub(crate) fn await_disconnect(&mut self) {
         self.answer(|message| matches!(message, Message::Disconnect { .. }).then_some(()));

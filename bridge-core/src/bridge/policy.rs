@@ -8,6 +8,7 @@ use crate::events::{Event, EventClient, EventSettings};
 use crate::metrics::BridgeCount;
 use crate::time::Now;
 use crate::uplink::{Admission, Applicant, ClientRef, Ending, Online, Refusal, Taken, Token};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// What the operator wants of clients. The same for every shard; by default everybody may do everything, and nothing is
@@ -54,6 +55,12 @@ impl Bridge {
         let Some(who) = self.clients.get_mut(client.0) else { return Taken::Denied(Refusal::NoSuchClient) };
         who.move_to(online.address.ip());
         self.tell(now, client, &Event::Connected(online));
+        Taken::Done
+    }
+
+    pub(super) fn moved(&mut self, client: ClientRef, address: SocketAddr) -> Taken {
+        let Some(who) = self.clients.get_mut(client.0) else { return Taken::Denied(Refusal::NoSuchClient) };
+        who.move_to(address.ip());
         Taken::Done
     }
 

@@ -51,6 +51,11 @@ impl Session {
         self.tell(base, cx, Uplink::Online(online));
     }
 
+    /// It is elsewhere: rules that go by the address hold for the new one.
+    pub(crate) fn moved(&self, base: &Base, cx: &mut Cx<'_>) {
+        self.tell(base, cx, Uplink::Moved(self.address.at().peer.addr));
+    }
+
     /// It is not connected any more: told to whoever follows the events.
     pub(crate) fn gone(&self, base: &Base, cx: &mut Cx<'_>, why: Ending) {
         self.tell(base, cx, Uplink::Offline(why));

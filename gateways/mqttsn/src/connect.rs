@@ -253,6 +253,8 @@ impl Mqttsn {
             session.reset(&self.base, cx);
         } else if rehomed {
             session.rehome(&self.base, cx, key);
+        } else if moved {
+            session.moved(&self.base, cx);
         }
         self.sessions.bind(key);
     }

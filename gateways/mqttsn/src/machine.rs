@@ -187,6 +187,7 @@ impl Mqttsn {
         self.sessions.unbind(key);
         if let Some(session) = self.sessions.get_mut(key) {
             session.address = sender.at.into();
+            session.moved(&self.base, cx);
         }
         self.sessions.bind(key);
         self.changed(cx, key);

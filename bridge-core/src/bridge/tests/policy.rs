@@ -108,6 +108,8 @@ fn a_client_that_moves_is_judged_by_its_new_address() {
     assert_eq!(publish(&mut world, lamp, "a"), DENIED);
     assert_eq!(world.up(lamp, online("192.0.2.7:5")), Taken::Done);
     assert_eq!(publish(&mut world, lamp, "a"), Taken::Done, "what was decided before is forgotten");
+    assert_eq!(world.up(lamp, Uplink::Moved("10.0.0.8:5".parse().unwrap())), Taken::Done);
+    assert_eq!(publish(&mut world, lamp, "a"), DENIED, "while it is connected, too");
 }
 
 #[test]
