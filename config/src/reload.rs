@@ -22,6 +22,7 @@ impl Config {
             if let Some(newer) = newer_mqttsn.listeners.udp.get(name) {
                 listener.max_connections = newer.max_connections;
                 listener.max_conn_rate = newer.max_conn_rate;
+                listener.enable_authn = newer.enable_authn;
             }
         }
         let waiting = differences(&mut next.clone(), &mut newer.clone());

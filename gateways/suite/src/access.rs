@@ -12,7 +12,7 @@ use bridge_core::acl::Acl;
 use bridge_core::auth::{AuthRules, ChainEntry, EntryKind, StoreId};
 use bridge_core::config::{AclConfig, RuleConfig, read_rules};
 use bridge_core::meter::Meter;
-use bridge_core::peer::GatewayId;
+use bridge_core::peer::{GatewayId, ListenerId};
 use config::{Config, KeyPath};
 use tokio::sync::mpsc;
 use transport::CredentialLine;
@@ -123,11 +123,13 @@ impl Access {
         self.pool.replace(by_number.collect());
         self.pool.be_patient(config.auth.timeout.get());
         warn_if_nobody_may_come_in(&config.auth);
-        self.rules = Rules { auth: Arc::new(self.chain(&config.auth)), acl: config.acl.compiled(&rules, &self.node) };
+        self.rules = Rules { auth: Arc::new(self.chain(config)), acl: config.acl.compiled(&rules, &self.node) };
         Ok(())
     }
 
-    fn chain(&self, config: &AuthConfig) -> AuthRules {
+    fn chain(&self, config: &Config) -> AuthRules {
+        let listeners = config.gateways.mqttsn.listeners.udp.values();
+        let config = &config.auth;
         let entry = |entry: &EntryConfig| {
             let kind = match &entry.source {
                 Source::Static { username, password } => EntryKind::Static {
@@ -143,7 +145,12 @@ impl Access {
             allow_anonymous: config.allow_anonymous,
             on_all_ignore: config.on_all_ignore == OnAllIgnore::Allow,
             timeout_ms: config.timeout.as_millis(),
-            open_listeners: Vec::new(),
+            open_listeners: (0..)
+                .map(ListenerId)
+                .zip(listeners)
+                .filter(|(_, l)| !l.enable_authn)
+                .map(|(id, _)| id)
+                .collect(),
         }
     }
 }

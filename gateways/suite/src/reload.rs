@@ -77,9 +77,10 @@ impl Reloading {
         self.reach.mqttsn.set(next.gateways.mqttsn.machine.clone());
         for shard in &self.reach.commands {
             // A shard that hears nothing any more has told why it ended.
-            drop(shard.send(Command::Reconfigure).await);
             let Rules { auth, acl } = rules.clone();
             drop(shard.send(Command::Rules { auth, acl }).await);
+            // Who has to ask anew does so under the new rules.
+            drop(shard.send(Command::Reconfigure).await);
         }
     }
 }

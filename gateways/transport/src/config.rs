@@ -40,6 +40,8 @@ pub struct ListenerConfig {
     pub max_conn_rate: u32,
     /// Prefix of every topic of this listener's clients, instead of the gateway's; empty = the gateway's.
     pub mountpoint: String,
+    /// Whether `[auth]` decides who comes in; else everybody does.
+    pub enable_authn: bool,
 }
 
 impl ListenerConfig {
@@ -51,6 +53,7 @@ impl ListenerConfig {
             max_connections: 1_024_000,
             max_conn_rate: 1000,
             mountpoint: String::new(),
+            enable_authn: true,
         }
     }
 }
@@ -61,13 +64,13 @@ impl Settings for ListenerConfig {
         s.leaf("max_connections", &mut self.max_connections);
         s.leaf("max_conn_rate", &mut self.max_conn_rate);
         s.checked("mountpoint", &mut self.mountpoint, |mountpoint| check_template(mountpoint));
+        s.leaf("enable_authn", &mut self.enable_authn);
         s.not_in_this_version(&[
             "rate_limit",
             "publish_limit",
             "proxy_protocol",
             "proxy_protocol_timeout",
             "access",
-            "enable_authn",
             "tls",
         ]);
         s.renamed(&[("max_clients", "max_connections")]);

@@ -10,6 +10,7 @@ use bridge_core::auth::{Answer, Credentials, Opinion, Question};
 use bridge_core::slab::Key;
 
 use super::*;
+use transport::config::ListenerConfig;
 
 /// "one", hashed at little cost.
 const ONE: &str = "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$RsZyxPX98tX6E99d8qkE0A";
@@ -91,6 +92,8 @@ fn a_chain_becomes_entries_and_each_file_one_store() {
     config.auth.allow_anonymous = Some(true);
     config.auth.on_all_ignore = OnAllIgnore::Allow;
     config.auth.chain[2].gateways.clear();
+    let open = ListenerConfig { enable_authn: false, ..ListenerConfig::on(1886) };
+    config.gateways.mqttsn.listeners.udp.insert("inside".into(), open);
     let access = Access::start(&config, "north").unwrap();
     let rules = access.rules();
     let entry = |kind| ChainEntry { gateways: vec![MQTTSN], kind };
@@ -104,7 +107,7 @@ fn a_chain_becomes_entries_and_each_file_one_store() {
         allow_anonymous: Some(true),
         on_all_ignore: true,
         timeout_ms: 5000,
-        open_listeners: Vec::new(),
+        open_listeners: vec![ListenerId(1)],
     };
     assert_eq!(*rules.auth, expected);
     let asker = Asker::new(&access);
