@@ -281,3 +281,39 @@ fn subscriptions_in_a_clients_stead_keep_its_limits() {
     assert_eq!(subscribe(&mut world, "lamp", "t/a", Qos::AtMostOnce), Answer::Refused(Refusal::BrokerAway));
     assert_eq!(subscriptions(&mut world, "lamp"), ["t/a 1"]);
 }
+
+#[test]
+fn a_subscription_in_a_clients_stead_outlives_the_process_until_it_is_ended() {
+    let durable = || Setup { durable: true, ..Setup::default() };
+    let mut world = World::new(durable());
+    world.connect(1, "lamp", false);
+    assert_eq!(subscribe(&mut world, "lamp", "t/a", Qos::AtLeastOnce), Answer::Done);
+    assert_eq!(subscribe(&mut world, "lamp", "a/#", Qos::AtMostOnce), Answer::Done);
+    let (mut world, thawed) = world.restart(durable(), 0);
+    assert!(thawed.iter().all(Result::is_ok), "{thawed:?}");
+    assert_eq!(subscriptions(&mut world, "lamp"), ["t/a 1", "a/# 0"]);
+    assert_eq!(unsubscribe(&mut world, "lamp", "t/a"), Answer::Done);
+    let (mut world, _) = world.restart(durable(), 0);
+    assert_eq!(
+        (subscriptions(&mut world, "lamp"), world.filters()),
+        (vec!["a/# 0".to_owned()], vec!["a/#".to_owned()])
+    );
+    assert_eq!(world.query(&Ask::Kick { id: "lamp" }), Answer::Done);
+    assert!(world.kept.as_ref().unwrap().is_empty(), "nothing is kept of who was kicked");
+}
+
+#[test]
+fn who_sleeps_is_shown_asleep_and_its_will_is_published_when_it_is_kicked() {
+    let mut world = World::default();
+    world.connect_with_will(1, "lamp", false);
+    assert_eq!(world.ask(1, "0418003c"), ["0218"], "DISCONNECT with a duration");
+    let row = show(&mut world, "lamp");
+    assert_eq!((row.state, row.disconnected_at_ms), ("asleep", None));
+    assert_eq!(subscribe(&mut world, "lamp", "t/a", Qos::AtLeastOnce), Answer::Done);
+    world.publish("t/a", "1", Qos::AtLeastOnce);
+    assert_eq!(show(&mut world, "lamp").held, 1);
+    assert_eq!(world.query(&Ask::Kick { id: "lamp" }), Answer::Done);
+    assert_eq!((world.given(), world.filters()), (vec!["w/lamp gone 1".to_owned()], vec![]));
+    world.hear(1);
+    assert_eq!(world.ask(1, "06 16 6c616d70".replace(' ', "").as_str()), [DISCONNECT], "it finds out when it wakes up");
+}

@@ -65,6 +65,7 @@ fn a_client_is_asked_for_where_it_lives_and_nowhere_else() {
             assert_eq!(tokio::join!(asked, answer).0, Ok(Answer::Done));
         }
         assert!(heard[1].try_recv().is_err());
+        assert_eq!(admin.questions.available_permits(), QUESTIONS, "each gives its place back");
     });
 }
 
@@ -86,6 +87,7 @@ fn questions_under_way_leave_room_for_other_commands() {
         assert!(admin.reports().await[0].is_none(), "nobody answers that either");
         assert_eq!(heard[0].len(), QUESTIONS + 1, "but it found room");
         drop(asked);
+        assert_eq!(admin.questions.available_permits(), QUESTIONS);
         while let Ok(command) = heard[0].try_recv() {
             if let Command::Ask { answer, .. } = command {
                 assert!(answer.is_closed(), "nobody waits for it any more");

@@ -8,7 +8,7 @@ use bridge_core::uplink::Token;
 
 use super::fault::Fault;
 
-/// Clients looked at in one slice: some 100 µs of a shard's time.
+/// Clients looked at in one slice: a quarter of a millisecond of a shard's time while none of them is in a cache.
 pub(super) const SCAN: usize = 1000;
 
 /// Where a list goes on. As text it is a cursor: opaque to whoever asks.
