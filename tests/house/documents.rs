@@ -86,6 +86,24 @@ fn labels(text: &str) -> Vec<String> {
     braced.flat_map(|list| list.split(',').filter_map(label).collect::<Vec<_>>()).collect()
 }
 
+/// "`module::test`": the tests that a text names.
+fn named_tests(text: &str) -> Vec<(&str, &str)> {
+    spans(text).into_iter().filter_map(|span| span.split_once("::")).collect()
+}
+
+/// Rows of the tables of a text that name no test.
+fn untested(text: &str) -> Vec<&str> {
+    let rows = text.lines().filter(|line| line.starts_with("| ") && !line.contains("| tests |"));
+    rows.filter(|row| named_tests(row).is_empty()).collect()
+}
+
+/// Whether a source has a test of this name.
+fn has_test(source: &str, name: &str) -> bool {
+    let head = format!("fn {name}(");
+    let first = |test: &str| test.lines().map(str::trim).find(|line| line.starts_with("fn ")).map(str::to_owned);
+    source.split("#[test]").skip(1).filter_map(first).any(|line| line.starts_with(&head))
+}
+
 /// Lines of a text that are commands to try a gateway.
 fn attempts(text: &str) -> Vec<&str> {
     text.lines().filter(|line| line.starts_with("mosquitto_sub ") || line.starts_with("printf ")).collect()
@@ -149,6 +167,21 @@ fn labels_named_in_the_limits_are_counted() {
 }
 
 #[test]
+fn each_promise_about_mqtt_sn_has_a_test() {
+    let text = tree::file("docs/mqttsn-conformance.md").text;
+    let named = named_tests(&text);
+    assert!(named.len() >= 80, "only {} tests are named", named.len());
+    let mut complaints: Vec<_> = untested(&text).into_iter().map(|row| format!("no test: {row}")).collect();
+    for (module, name) in named {
+        let path = format!("gateways/mqttsn/tests/gateway/{module}.rs");
+        if !tree::exists(&path) || !has_test(&tree::file(&path).text, name) {
+            complaints.push(format!("docs/mqttsn-conformance.md: no test {module}::{name}"));
+        }
+    }
+    refuse(&complaints);
+}
+
+#[test]
 fn the_readme_shows_what_the_program_prints() {
     let readme = tree::file("README.md").text;
     let printed = tree::file("gateways/suite/src/startup/tests.rs").text;
@@ -176,6 +209,16 @@ fn a_function_that_is_gone_is_seen() {
 fn a_dead_link_is_seen() {
     let text = "[a](docs/gone.md#part) [b](https://example.org/x) [c](#here)";
     assert_eq!(links(text), ["docs/gone.md"]);
+}
+
+#[test]
+fn a_promise_without_a_test_is_seen() {
+    let text = "| promise | tests |\n|---|---|\n| one | `a::b` `a::c_d` |\n| two | `max_topics` |";
+    assert_eq!(named_tests(text), [("a", "b"), ("a", "c_d")]);
+    assert_eq!(untested(text), ["| two | `max_topics` |"]);
+    let source = "#[test]\n#[rustfmt::skip]\nfn one() {}\nfn two() {}\n#[test]\nfn three() {}";
+    assert!(has_test(source, "one") && has_test(source, "three"));
+    assert!(!has_test(source, "two") && !has_test(source, "thr"));
 }
 
 #[test]

@@ -18,6 +18,8 @@ fn searchgw_is_answered_in_every_state() {
     assert_eq!(world.ask(1, "030101"), ["030201"], "in the will dialogue");
     assert_eq!(world.ask(1, "0207"), ["030500"]);
     assert_eq!(world.ask(1, "030101"), ["030201"], "connected");
+    assert_eq!(world.ask(1, "0418003c"), ["0218"]);
+    assert_eq!((world.ask(1, "030101"), world.sleepers()), (vec!["030201".to_owned()], [1, 0]), "asleep");
     assert_eq!(world.ask(1, "0218"), ["0218"]);
     assert_eq!(world.ask(1, "030101"), ["030201"], "disconnected");
 }

@@ -11,6 +11,8 @@ mod advertise;
 mod asking;
 mod connecting;
 mod contract_access;
+mod contract_frames;
+mod contract_keys;
 mod contract_resuming;
 mod contract_sleep;
 mod corpus;
