@@ -31,6 +31,7 @@ mod session;
 mod sessions;
 mod sleep;
 mod subscribe;
+mod subscriptions;
 mod timers;
 mod will;
 

@@ -6,7 +6,7 @@ use crate::down::Down;
 use crate::predefined::Table;
 use crate::receipts::Receipts;
 use crate::registry::{Registry, most_octets};
-use crate::subscribe::Subscriptions;
+use crate::subscriptions::Subscriptions;
 use crate::will::Dialogue;
 use bridge_core::publication::Stored;
 use bridge_core::time::Now;

@@ -20,7 +20,7 @@ use crate::predefined::Known;
 use crate::receipts::{self, Receipts};
 use crate::registry::Registry;
 use crate::session::{Session, Sleep, State};
-use crate::subscribe::Subscriptions;
+use crate::subscriptions::Subscriptions;
 use bridge_core::Qos;
 use bridge_core::peer::{ListenerId, Peer};
 use bridge_core::publication::{Publication, Stored};
