@@ -79,6 +79,8 @@ count! {
         Repeated = FAULTS { protocol: "mqttsn", blame: "peer", reason: "repeated" };
         /// A client that did not answer, or gave no sign of life.
         Unanswered = FAULTS { protocol: "mqttsn", blame: "peer", reason: "unanswered" };
+        /// A publication of QoS 2 that is forgotten, because its PUBREL never came and others need its place.
+        PubrelMissing = FAULTS { protocol: "mqttsn", blame: "peer", reason: "pubrel_missing" };
         /// A message dropped: the client would not have its topic id.
         RegisterRefused = FAULTS { protocol: "mqttsn", blame: "peer", reason: "register_refused" };
         /// A message dropped: the client would not have it.

@@ -173,6 +173,9 @@ fn publish_owed(
         return if stage == Stage::Owed { Reply::Later } else { Reply::Accepted };
     }
     let congested = |why| Reply::Refused(Unfit { code: ReturnCode::Congestion, why, next: Next::Stay });
+    if receipts.would_forget() {
+        base.counts.up(Count::PubrelMissing);
+    }
     let Some(token) = receipts.open(topic_id(&publish.topic).0, publish.msg_id, exactly_once, digest) else {
         return congested(Count::TooManyOwed);
     };

@@ -55,6 +55,12 @@ impl Receipts {
         (dup || open).then_some(receipt.stage)
     }
 
+    /// True when the next publication takes the place of one whose PUBREL has not come.
+    pub(crate) fn would_forget(&self) -> bool {
+        let (finished, received) = (self.count(Stage::Finished), self.count(Stage::Received));
+        received > 0 && self.list.len().saturating_sub(finished) >= Self::UNFINISHED
+    }
+
     /// Remembers a publication that goes to the broker now. `None` when too many are unfinished.
     pub(crate) fn open(&mut self, topic_id: u16, msg_id: MsgId, exactly_once: bool, digest: u32) -> Option<Token> {
         while self.count(Stage::Finished) >= Self::FINISHED {

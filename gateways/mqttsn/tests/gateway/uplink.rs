@@ -201,6 +201,20 @@ fn too_many_unanswered_publications_of_one_device_are_congestion() {
 }
 
 #[test]
+fn a_publication_of_qos_2_whose_pubrel_never_comes_gives_way_to_later_ones() {
+    let mut world = World::default();
+    world.connect(1, "dev", true);
+    assert_eq!(world.register(1, "t/a"), 1025);
+    for n in 1..=17 {
+        assert_eq!(world.ask(1, &format!("080c40040100{n:02x}31")), [format!("040f00{n:02x}")]);
+    }
+    assert_eq!((world.fault("pubrel_missing"), world.fault("too_many_owed"), world.given().len()), (1, 0, 17));
+    assert_eq!(world.ask(1, "080cc00401000131"), ["040f0001"]);
+    assert_eq!(world.given(), ["t/a 1 2"], "the first is forgotten, so it is published again");
+    assert_eq!((world.ask(1, "080cc00401001131"), world.given()), (vec!["040f0011".to_owned()], vec![]));
+}
+
+#[test]
 fn what_the_broker_refuses_is_3() {
     let mut options = Options::default();
     options.refuse_publish.insert("no/no".to_owned(), ReasonCode::NOT_AUTHORIZED);
