@@ -42,6 +42,7 @@ impl Link {
         let Phase::Greeting { washing, .. } = self.phase else {
             return self.fault(ReasonCode::PROTOCOL_ERROR, "the broker sent a second CONNACK");
         };
+        self.attempt.asked = false;
         if connack.reason.is_error() {
             let text = in_words("the broker refused the connection", connack.reason, &connack.properties);
             return self.refused(connack.reason == ReasonCode::UNSUPPORTED_PROTOCOL_VERSION, &text);
@@ -108,7 +109,9 @@ impl Link {
         self.phase = Phase::Online(Alive::since(now));
         self.counts.up(LinkCount::Connects);
         self.counts.set(LinkCount::Up, 1);
-        self.events.push_back(LinkEvent::Up { session_present: resumed });
+        // A broker that forgot our session, took a CONNECT and could not tell us has a session, but not that one.
+        let in_doubt = std::mem::take(&mut self.in_doubt);
+        self.events.push_back(LinkEvent::Up { session_present: resumed && !in_doubt });
         self.send_requests();
         self.pump_due = true;
         let (client_id, server, version) =

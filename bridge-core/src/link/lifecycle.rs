@@ -51,6 +51,8 @@ pub(super) struct Attempt {
     pub(super) is_step: bool,
     /// CONNACK refused; true = because of the protocol version.
     pub(super) refused: Option<bool>,
+    /// CONNECT is written, or about to be, and not answered: the broker may act upon it.
+    pub(super) asked: bool,
     /// DISCONNECT 0x8E.
     taken_over: bool,
     /// Who closed and why is known: the close itself tells nothing.
@@ -128,6 +130,7 @@ impl Link {
         self.broker = Broker::before_connack(self.dial.version(), &self.settings);
         let washing = std::mem::take(&mut self.wash) || self.settings.scope == SessionScope::Discarded;
         self.phase = Phase::Greeting { until: now.after_ms(CONNACK_WITHIN_MS), washing };
+        self.attempt.asked = !washing;
         if !self.send_connect(washing) {
             self.close("CONNECT cannot be written with these settings");
         }
@@ -144,6 +147,7 @@ impl Link {
         self.leave();
         self.batch.clear();
         let attempt = std::mem::take(&mut self.attempt);
+        self.in_doubt |= attempt.asked;
         if over || (self.draining && !self.owes()) {
             self.phase = Phase::Stopped;
             return;

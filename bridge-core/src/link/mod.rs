@@ -75,7 +75,7 @@ pub struct Origin {
 pub enum LinkEvent {
     /// The broker has accepted us.
     Up {
-        /// It still knows our subscriptions.
+        /// It still knows our subscriptions, for certain.
         session_present: bool,
     },
     /// The connection is gone, or of no use any more.
@@ -133,6 +133,8 @@ pub struct Link {
     washed: bool,
     /// It was all that this link is for.
     discarded: bool,
+    /// A CONNECT was not answered: a session that the broker has may have begun with that.
+    in_doubt: bool,
     /// An earlier life's publications are to be released until then.
     release_by: Option<Deadline>,
     /// Somebody was turned away, and is to be told when there is room.
@@ -188,6 +190,7 @@ impl Link {
             draining: false,
             wash: false,
             washed: false,
+            in_doubt: false,
             discarded: false,
             release_by: None,
             turned_away: false,

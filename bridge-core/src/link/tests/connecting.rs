@@ -218,3 +218,29 @@ fn a_connection_that_takes_nothing_is_closed_a_second_later_all_the_same() {
     bench.advance(1);
     assert_eq!(bench.link.wish(), Wish::Close);
 }
+
+#[test]
+fn a_session_that_may_have_begun_with_an_unanswered_connect_is_not_known_to_be_ours() {
+    let mut bench = Bench::online(settings());
+    bench.say(1, "a", 1);
+    bench.out();
+    bench.close(Closed::Broken);
+    bench.wait();
+    bench.open();
+    assert_eq!(bench.reconnect(true, &[]), ["a qos1 #1 dup"], "if the broker has it, it must not be another");
+    assert_eq!(bench.events(), [LinkEvent::Down, LinkEvent::Up { session_present: false }], "all is subscribed again");
+    bench.reconnect(true, &[]);
+    assert_eq!(bench.events(), [LinkEvent::Down, LinkEvent::Up { session_present: true }]);
+}
+
+#[test]
+fn an_attempt_that_the_broker_has_not_heard_of_leaves_no_doubt() {
+    let mut bench = Bench::online(settings());
+    bench.close(Closed::Broken);
+    bench.wait();
+    bench.link.opening(bench.now);
+    bench.close(Closed::Refused);
+    bench.wait();
+    bench.connect(true, &[]);
+    assert_eq!(bench.events(), [LinkEvent::Down, LinkEvent::Up { session_present: true }]);
+}
