@@ -24,8 +24,8 @@ pub(crate) struct Held {
     pub(crate) way: Way,
     /// The delivery's, which may be less than the message's.
     pub(crate) qos: Qos,
-    /// The client did not know the topic id, and it was registered again for this message.
-    pub(crate) again: bool,
+    /// How often the client did not know the topic id, so that it was registered again for this message.
+    pub(crate) untold: u8,
     /// It came while the client was awake: it waits for the next time, so that the client gets to sleep.
     pub(crate) late: bool,
 }
@@ -161,7 +161,7 @@ mod tests {
         let topic = TopicName::try_from("t").unwrap();
         let publication = Publication { topic, payload, qos, retain: false, expiry_s: None };
         let message = Arc::new(Stored::copy(&publication, Now { mono_ms: 0, wall_ms: 0 }));
-        Held { message, way: Way::Normal(TopicId(1025)), qos, again: false, late: false }
+        Held { message, way: Way::Normal(TopicId(1025)), qos, untold: 0, late: false }
     }
 
     fn texts(queue: &HoldQueue) -> Vec<String> {

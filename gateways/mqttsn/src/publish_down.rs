@@ -36,7 +36,7 @@ impl Session {
             return;
         }
         let (message, late) = (delivery.message.keep(cx.now), self.is_awake());
-        let held = Held { message, way, qos: delivery.qos, again: false, late };
+        let held = Held { message, way, qos: delivery.qos, untold: 0, late };
         if goes && self.down.in_flight.is_none() {
             self.send_held(base, cx, key, held);
             return;
@@ -243,7 +243,9 @@ impl Session {
         }
         match ack.code {
             ReturnCode::Accepted => {}
-            ReturnCode::InvalidTopicId if !flight.held.again => self.tell_again(base, cx, flight.held),
+            ReturnCode::InvalidTopicId if flight.held.untold < base.rules.max_retries.max(1) => {
+                self.tell_again(base, cx, flight.held)
+            }
             ReturnCode::InvalidTopicId | ReturnCode::NotSupported | ReturnCode::Congestion | ReturnCode::Other(_) => {
                 base.counts.up(Count::PublishRefused)
             }
@@ -267,7 +269,8 @@ impl Session {
         };
         self.registry.set_known(id, false);
         self.down.queue.rename(held.way, Way::Normal(id));
-        self.down.queue.push_front(Held { way: Way::Normal(id), again: true, ..held });
+        let untold = held.untold.saturating_add(1);
+        self.down.queue.push_front(Held { way: Way::Normal(id), untold, ..held });
     }
 
     /// PUBREC: the first half of a QoS 2 exchange is over.

@@ -60,7 +60,8 @@ const EXPIRES: u8 = 8;
 // Of what is held, above the two bits of its QoS.
 const PREDEFINED: u8 = 4;
 const SHORT: u8 = 8;
-const AGAIN: u8 = 16;
+/// From this bit on: how often the client did not know its topic id, 15 at most.
+const UNTOLD: u32 = 4;
 
 // Of a subscription, above the two bits of its QoS.
 const NAMED: u8 = 4;
@@ -186,7 +187,7 @@ fn write_held(held: &Held, now: Now, into: &mut Vec<u8>) {
         Way::Predefined(id) => (PREDEFINED, id.0),
         Way::Short(octets) => (SHORT, u16::from_be_bytes(octets)),
     };
-    into.push(held.qos.bits() | kind | if held.again { AGAIN } else { 0 });
+    into.push(held.qos.bits() | kind | (held.untold.min(15) << UNTOLD));
     put(into, id.into());
     write_message(&held.message, now, into);
 }
@@ -372,7 +373,7 @@ fn read_held(
     };
     // What was predefined, or what went beyond a limit: an id of its own, if there is one.
     let way = way.or_else(|| registry.give(topic, most).map(Way::Normal));
-    Some(way.map(|way| Held { way, qos, again: flags & AGAIN != 0, late: false, message: Arc::new(message) }))
+    Some(way.map(|way| Held { way, qos, untold: flags >> UNTOLD, late: false, message: Arc::new(message) }))
 }
 
 fn read_message(from: &mut Reader<'_>, now: Now) -> Option<Stored> {
