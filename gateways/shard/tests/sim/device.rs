@@ -2,27 +2,34 @@
 //! answered. Nothing in it knows the gateway's code; it speaks through the codec alone.
 
 mod hearing;
+mod moving;
 
 use crate::plan::{Planned, Script, TopicForm};
+use crate::spots::Spot;
 use bridge_core::rng::Rng;
 use codec_mqttsn as sn;
 use codec_mqttsn::{Filter, Message, MsgId, Qos, Topic, TopicId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::SocketAddr;
 
 /// One device.
 pub(crate) struct Device {
     pub(crate) id: String,
-    pub(crate) addr: SocketAddr,
+    pub(crate) spot: Spot,
+    /// How often it has moved.
+    pub(crate) moves: u16,
     pub(crate) script: Script,
     rng: Rng,
     connected: bool,
-    moved: bool,
+    /// Its PINGREQs carry its client id: its session follows them.
+    names_itself: bool,
     /// What must be answered before anything else is asked.
     request: Option<Request>,
     flights: Vec<Flight>,
     topic_ids: Vec<Option<TopicId>>,
+    /// It has been told so since it began.
     subscribed: Vec<bool>,
+    /// In force, whether it remembers or not.
+    standing: Vec<bool>,
     next: usize,
     publish_at: u64,
     ping_at: u64,
@@ -83,17 +90,20 @@ const TRIES: u8 = 4;
 const KEEPALIVE_S: u16 = 60;
 
 impl Device {
-    pub(crate) fn new(index: usize, addr: SocketAddr, script: Script, seed: u64) -> Self {
+    pub(crate) fn new(index: usize, spot: Spot, script: Script, seed: u64) -> Self {
+        let mut rng = Rng::seeded(seed);
         Self {
             id: format!("d{index}"),
-            addr,
-            rng: Rng::seeded(seed),
+            spot,
+            moves: 0,
             connected: false,
-            moved: false,
+            names_itself: rng.chance(500),
+            rng,
             request: None,
             flights: Vec::new(),
             topic_ids: vec![None; script.topics.len()],
             subscribed: vec![false; script.filters.len()],
+            standing: vec![false; script.filters.len()],
             next: 0,
             publish_at: 0,
             ping_at: 0,
@@ -107,19 +117,6 @@ impl Device {
         }
     }
 
-    /// It is somewhere else now, and has to begin anew there.
-    pub(crate) fn move_to(&mut self, now: u64, addr: SocketAddr) {
-        self.addr = addr;
-        self.moved = true;
-        self.topic_ids.fill(None);
-        self.subscribed.fill(false);
-        self.names.clear();
-        self.open.clear();
-        self.closed.clear();
-        self.refused.clear();
-        self.reconnect(now);
-    }
-
     /// True once it has said all it had to say, and all of it was acknowledged.
     pub(crate) fn is_done(&self) -> bool {
         self.connected
@@ -128,14 +125,9 @@ impl Device {
             && self.subscribed.iter().all(|done| *done)
     }
 
-    /// Filters that it knows to be in force.
+    /// Filters that are in force.
     pub(crate) fn in_force(&self) -> impl Iterator<Item = &(String, Qos)> {
-        self.script.filters.iter().zip(&self.subscribed).filter(|(_, done)| **done).map(|(filter, _)| filter)
-    }
-
-    /// Messages that it has begun to publish and has no answer to.
-    pub(crate) fn unanswered(&self) -> impl Iterator<Item = usize> {
-        self.flights.iter().map(|flight| flight.seq)
+        self.script.filters.iter().zip(&self.standing).filter(|(_, done)| **done).map(|(filter, _)| filter)
     }
 
     pub(crate) fn state(&self) -> String {
@@ -293,17 +285,9 @@ impl Device {
                 let (name, qos) = &self.script.filters[filter];
                 Message::Subscribe(sn::Subscribe { dup, qos: *qos, msg_id, filter: Filter::Name(name) })
             }
-            Ask::Ping => Message::Pingreq { client_id: None },
+            Ask::Ping => Message::Pingreq { client_id: self.says_its_name(what) },
         };
         say(said, &message);
-    }
-
-    fn reconnect(&mut self, now: u64) {
-        self.connected = false;
-        self.request = None;
-        for flight in &mut self.flights {
-            (flight.due, flight.tries) = (now, 0);
-        }
     }
 
     fn new_msg_id(&mut self) -> MsgId {

@@ -24,6 +24,7 @@ mod lines;
 mod network;
 mod plan;
 mod shards;
+mod spots;
 mod world;
 
 use checks::Tally;

@@ -1,6 +1,7 @@
 //! What one seed means: how many of everything, how bad the network is, and what goes wrong when.
 
 use crate::network::Air;
+use crate::spots::How;
 use bridge_core::link::QueueLimits;
 use bridge_core::rng::Rng;
 use codec_mqttsn::Qos;
@@ -12,6 +13,10 @@ pub(crate) struct Plan {
     pub(crate) shards: u8,
     pub(crate) links: u16,
     pub(crate) devices: usize,
+    /// Forwarders that devices may be behind.
+    pub(crate) forwarders: u16,
+    /// Addresses that a shard remembers for others.
+    pub(crate) max_routes: usize,
     pub(crate) air: Air,
     pub(crate) broker: Options,
     /// Whether crashes of the broker leave its sessions alone.
@@ -34,8 +39,8 @@ pub(crate) enum Trouble {
     Crash { down_ms: u64, forget: bool },
     /// The broker is slow to acknowledge for so many milliseconds.
     Slow { ms: u64 },
-    /// A device turns up at another address.
-    Move,
+    /// A device turns up elsewhere.
+    Move(How),
     /// Somebody publishes to the devices.
     Publish { messages: u64 },
 }
@@ -107,6 +112,8 @@ impl Plan {
             shards: u8::try_from(1 + rng.below(4)).expect("four at most"),
             links: u16::try_from(1 + rng.below(2)).expect("two at most"),
             devices,
+            forwarders: [0, 3][pick(&mut rng, 2)],
+            max_routes: [4096, 4096, 32][pick(&mut rng, 3)],
             air: Air::by_lot(&mut rng),
             broker,
             keeps_sessions,
@@ -129,10 +136,13 @@ impl Plan {
                     Trouble::Crash { down_ms: 50 + rng.below(8000), forget: !self.keeps_sessions && rng.chance(700) }
                 }
                 6 => Trouble::Slow { ms: 50 + rng.below(3000) },
-                7..=9 => Trouble::Move,
                 _ => Trouble::Publish { messages: 1 + rng.below(6) },
             };
             troubles.push((rng.below(self.span_ms), trouble));
+        }
+        for _ in 0..pick(rng, self.devices) {
+            let how = [How::Unaware, How::Aware, How::Restarted][pick(rng, 3)];
+            troubles.push((rng.below(self.span_ms), Trouble::Move(how)));
         }
         // An acknowledgement that is lost on a connection that lives comes with the next connection only.
         if self.broker.drop_acks_per_mille > 0 {

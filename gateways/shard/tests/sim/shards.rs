@@ -6,6 +6,7 @@ use crate::world::{Event, World};
 use bridge_core::bridge::{BridgeSettings, LinkId, ListenerRules, Policy};
 use bridge_core::gate::Gates;
 use bridge_core::link::{LinkSettings, Password, SessionScope, VersionChoice};
+use bridge_core::meter::Meter;
 use bridge_core::owners::Directory;
 use bridge_core::peer::{GatewayId, ListenerId, ShardId};
 use bridge_core::template::{Literals, Template};
@@ -21,6 +22,16 @@ pub(crate) struct Side {
     pub(crate) dirty: bool,
     /// When its timer is planned.
     pub(crate) timer_at: Option<u64>,
+    /// Of all its parts.
+    meters: Vec<Arc<Meter>>,
+}
+
+impl Side {
+    /// What was counted under this label.
+    pub(crate) fn counted(&self, label: (&str, &str)) -> u64 {
+        let series = self.meters.iter().flat_map(|meter| meter.read());
+        series.filter(|(series, _)| series.labels.contains(&label)).map(|(_, value)| value).sum()
+    }
 }
 
 impl World {
@@ -43,7 +54,7 @@ impl World {
         out.clear();
         let forwards: Vec<_> = side.shard.forwards().drain(..).collect();
         for (to, bytes) in said {
-            if let Some(&index) = self.authors.get(&to) {
+            if let Some(index) = self.author(to, &bytes) {
                 self.checks.said(index, &self.devices[index], &bytes);
             }
             for delay in self.air.copies(&mut self.rng) {
@@ -72,7 +83,7 @@ impl World {
     /// What the shard counts stays within what it was told. (Receive Maximum and the like are the broker's to check.)
     fn check_bounds(&self, shard: usize) {
         let side = &self.shards[shard];
-        for (series, value) in side.shard.meters().iter().flat_map(|meter| meter.read().collect::<Vec<_>>()) {
+        for (series, value) in side.meters.iter().flat_map(|meter| meter.read()) {
             let bound = match series.family.name {
                 "tidegate_queue_messages" => self.plan.queue.max_messages,
                 "tidegate_queue_bytes" => self.plan.queue.max_bytes,
@@ -102,13 +113,16 @@ pub(crate) fn side(plan: &Plan, id: ShardId, directory: &Arc<Directory>, gates: 
         listeners: vec![gateway],
         gates: gates.clone(),
         directory: Arc::clone(directory),
-        max_routes: 4096,
+        max_routes: plan.max_routes,
         durable: false,
         seed,
     };
     let machine = Mqttsn::new(gateway, MqttsnConfig::default(), vec![ListenerId(0)], seed);
     let lines = (0..plan.links).map(|_| Line::default()).collect();
-    Side { shard: Shard::new(settings, vec![Box::new(machine)]), lines, dirty: false, timer_at: None }
+    let of_machine = machine.meter();
+    let shard = Shard::new(settings, vec![Box::new(machine)]);
+    let meters = shard.meters().into_iter().chain([of_machine]).collect();
+    Side { shard, lines, dirty: false, timer_at: None, meters }
 }
 
 fn link_settings(plan: &Plan, shard: ShardId, link: LinkId) -> LinkSettings {

@@ -6,12 +6,14 @@ use crate::lines::LineEvent;
 use crate::network::{Air, Timeline};
 use crate::plan::{Plan, Script, Trouble, any_qos, down_topic, pick};
 use crate::shards::{Side, side};
+use crate::spots::Spot;
 use bridge_core::gate::Gates;
 use bridge_core::owners::Directory;
 use bridge_core::peer::{ListenerId, Peer, Proven, ShardId};
 use bridge_core::rng::Rng;
 use bridge_core::time::Now;
 use codec_mqtt::Qos;
+use codec_mqttsn as sn;
 use shard::Forward;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -34,9 +36,9 @@ pub(crate) struct World {
     /// When each device's timer is planned.
     wakes: Vec<u64>,
     /// Who is where.
-    places: BTreeMap<SocketAddr, usize>,
+    pub(crate) places: BTreeMap<Spot, usize>,
     /// Who is, or was, where.
-    pub(crate) authors: BTreeMap<SocketAddr, usize>,
+    pub(crate) authors: BTreeMap<Spot, usize>,
     pub(crate) checks: Checks,
     pub(crate) air: Air,
     /// When the broker is to be slow no more.
@@ -91,10 +93,12 @@ impl World {
         let devices: Vec<Device> = (0..plan.devices)
             .map(|index| {
                 let script = Script::by_lot(&mut rng, index, plan.span_ms);
-                Device::new(index, address(index, 0), script, rng.next_u64())
+                let spot = Spot::by_lot(&mut rng, plan.forwarders, index, 0);
+                Device::new(index, spot, script, rng.next_u64())
             })
             .collect();
-        let places: BTreeMap<_, _> = devices.iter().enumerate().map(|(index, device)| (device.addr, index)).collect();
+        let places: BTreeMap<_, _> =
+            devices.iter().enumerate().map(|(index, device)| (device.spot.clone(), index)).collect();
         let checks = Checks::new(&devices, &plan);
         let broker = SimBroker::new(plan.broker.clone());
         let mut world = Self {
@@ -146,7 +150,16 @@ impl World {
         self.trouble(Trouble::Publish { messages: 40 });
         self.run_until(self.now + 60_000);
         self.checks.finish(&self.devices);
+        self.count();
         self.checks.tally
+    }
+
+    /// What the gateway has counted.
+    fn count(&mut self) {
+        let (tally, shards) = (&mut self.checks.tally, &self.shards);
+        let counted = |label| shards.iter().map(|side| side.counted(label)).sum::<u64>();
+        tally.followed = counted(("reason", "moved"));
+        tally.forwarded = counted(("result", "sent"));
     }
 
     /// Waits until everybody has done what there was to do.
@@ -211,8 +224,9 @@ impl World {
         match event {
             Event::ToShard { from, bytes } => self.datagram(from, &bytes),
             Event::ToDevice { to, bytes } => {
-                if let Some(&index) = self.places.get(&to) {
-                    self.device(index, |device, now, said| device.receive(now, &bytes, said));
+                let spot = Spot::of(to, &sn::decode(&bytes).expect("the gateway writes what can be read"));
+                if let Some(&index) = self.places.get(&spot) {
+                    self.device(index, |device, now, said| device.receive(now, spot.unwrap(&bytes), said));
                 }
             }
             // Only the timer that was planned last counts.
@@ -261,7 +275,7 @@ impl World {
 
     fn datagram(&mut self, from: SocketAddr, bytes: &[u8]) {
         let now = self.clock();
-        if let Some(&index) = self.authors.get(&from) {
+        if let Some(index) = self.author(from, bytes) {
             self.checks.handed(index, &self.devices[index], bytes);
         }
         // As the kernel spreads addresses over sockets: by hash, so always to the same one.
@@ -269,6 +283,12 @@ impl World {
         let peer = Peer::plain(ListenerId(0), from, None);
         self.shards[shard].shard.datagram(now, peer, Proven::default(), bytes);
         self.shards[shard].dirty = true;
+    }
+
+    /// Who is, or was, where this datagram comes from or goes to.
+    pub(crate) fn author(&self, addr: SocketAddr, bytes: &[u8]) -> Option<usize> {
+        let frame = sn::decode(bytes).expect("both sides write what can be read");
+        self.authors.get(&Spot::of(addr, &frame)).copied()
     }
 
     fn device(&mut self, index: usize, act: impl FnOnce(&mut Device, u64, &mut Said)) {
@@ -283,10 +303,11 @@ impl World {
             self.checks.heard(index, &self.devices[index], heard);
         }
         for seq in said.given_up {
-            self.checks.given_up(index, seq);
+            self.checks.given_up(&self.devices[index], seq);
         }
-        let from = self.devices[index].addr;
-        for bytes in said.datagrams {
+        let spot = self.devices[index].spot.clone();
+        for message in said.datagrams {
+            let (from, bytes) = (spot.addr, spot.wrap(&message));
             for delay in self.air.copies(&mut self.rng) {
                 self.timeline.plan(self.now + delay, Event::ToShard { from, bytes: bytes.clone() });
             }
@@ -294,7 +315,7 @@ impl World {
     }
 
     /// Plans the device's timer, if it is not planned early enough.
-    fn wake(&mut self, index: usize) {
+    pub(crate) fn wake(&mut self, index: usize) {
         let wake_at = self.devices[index].wake_at(self.now);
         if wake_at < self.wakes[index] {
             self.wakes[index] = wake_at;
@@ -319,17 +340,7 @@ impl World {
                 self.slow_until = self.slow_until.max(self.now + ms);
                 self.timeline.plan(self.now + ms, Event::BrokerSwift);
             }
-            Trouble::Move => {
-                let index = pick(&mut self.rng, self.devices.len());
-                let device = &mut self.devices[index];
-                let addr = address(index, device.addr.port() / 10_000 + 1);
-                self.places.remove(&device.addr);
-                self.places.insert(addr, index);
-                self.authors.insert(addr, index);
-                self.checks.moves(index, device);
-                device.move_to(self.now, addr);
-                self.wake(index);
-            }
+            Trouble::Move(how) => self.move_one(how),
             Trouble::Publish { messages } => {
                 for _ in 0..messages {
                     let (topic, qos) = (down_topic(&mut self.rng), any_qos(&mut self.rng));
@@ -352,12 +363,6 @@ impl World {
     pub(crate) const fn clock(&self) -> Now {
         Now { mono_ms: self.now, wall_ms: 1_600_000_000_000 + self.now }
     }
-}
-
-/// The address of a device; the port begins with how often it has moved.
-fn address(index: usize, moves: u16) -> SocketAddr {
-    let [high, low] = u16::try_from(index).expect("hundreds").to_be_bytes();
-    SocketAddr::from(([10, 0, high, low], (moves % 6) * 10_000 + 1000 + u16::try_from(index % 900).expect("small")))
 }
 
 const fn mqtt(qos: codec_mqttsn::Qos) -> Qos {

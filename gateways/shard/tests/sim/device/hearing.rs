@@ -52,11 +52,6 @@ impl Device {
         if code == ReturnCode::Accepted {
             self.request = None;
             self.connected = true;
-            if self.moved {
-                // A late CONNECT from its old address may have taken the client id back there, which ends the session.
-                self.subscribed.fill(false);
-                self.topic_ids.fill(None);
-            }
         } else {
             request.due = now + 2 * self.script.retry_ms;
         }
@@ -84,7 +79,7 @@ impl Device {
         let (name, qos) = &self.script.filters[filter];
         assert_eq!((ack.code, ack.qos), (ReturnCode::Accepted, *qos), "{} may subscribe to {name}", self.id);
         self.request = None;
-        self.subscribed[filter] = true;
+        (self.subscribed[filter], self.standing[filter]) = (true, true);
         if ack.topic_id != TopicId(0) {
             self.names.insert(ack.topic_id, name.clone());
         }
@@ -127,6 +122,11 @@ impl Device {
             Topic::Predefined(_) | Topic::Inline(_) | Topic::Reserved(_) => None,
         };
         let msg_id = publish.msg_id;
+        let taken = self.open.contains(&msg_id) || self.closed.contains(&msg_id);
+        if publish.qos == Qos::ExactlyOnce && taken {
+            say(said, &Message::Pubrec { msg_id });
+            return;
+        }
         // A copy of what was refused comes late: it is refused again, though the id is known by now.
         if name.is_none() || self.refused.contains(&msg_id) {
             if publish.qos != Qos::AtMostOnce {
@@ -136,20 +136,17 @@ impl Device {
             say(said, &Message::Puback(Ack { topic_id, msg_id, code: ReturnCode::InvalidTopicId }));
             return;
         }
-        let new = match publish.qos {
+        match publish.qos {
             Qos::ExactlyOnce => {
+                self.open.insert(msg_id);
                 say(said, &Message::Pubrec { msg_id });
-                !self.closed.contains(&msg_id) && self.open.insert(msg_id)
             }
             Qos::AtLeastOnce => {
                 let topic_id = if let Topic::Normal(id) = publish.topic { id } else { TopicId(0) };
                 say(said, &Message::Puback(Ack { topic_id, msg_id, code: ReturnCode::Accepted }));
-                true
             }
-            Qos::AtMostOnce | Qos::MinusOne => true,
-        };
-        if new {
-            said.messages.push(Heard { topic: name, payload: publish.payload.to_vec() });
+            Qos::AtMostOnce | Qos::MinusOne => {}
         }
+        said.messages.push(Heard { topic: name, payload: publish.payload.to_vec() });
     }
 }

@@ -1,0 +1,131 @@
+//! Messages to devices: none is lost while the broker keeps its sessions, none of QoS 2 comes twice, and none overtakes
+//! another.
+
+use super::bits;
+use crate::device::{Device, Heard};
+use crate::plan::Plan;
+use codec_mqttsn::{self as sn, Qos};
+use std::collections::BTreeMap;
+use support::broker::matches;
+
+/// All messages to devices.
+pub(super) struct Downlinks {
+    /// The broker never forgets a session.
+    keeps_sessions: bool,
+    has_identifiers: bool,
+    downlinks: Vec<Downlink>,
+    /// Per device, topic and QoS: the latest message that was sent to it for the first time.
+    sent: BTreeMap<(usize, String, u8), usize>,
+    /// The same of those that it has heard, if they were sent to it at QoS 1 or 2.
+    heard: BTreeMap<(usize, String, u8), usize>,
+}
+
+/// A message to devices.
+struct Downlink {
+    topic: String,
+    calm: bool,
+    qos: Qos,
+    /// Copies that a device must get, those of QoS 0 aside, and may get at most; by device.
+    owed: BTreeMap<usize, Owed>,
+    heard: BTreeMap<usize, u32>,
+    /// Devices that it was sent to; how often, at QoS 0.
+    sent: BTreeMap<usize, u32>,
+}
+
+struct Owed {
+    must: u32,
+    may: u32,
+    /// The least and the greatest QoS of its copies.
+    qos: (u8, u8),
+}
+
+impl Downlinks {
+    pub(super) fn new(plan: &Plan) -> Self {
+        Self {
+            keeps_sessions: plan.keeps_sessions,
+            has_identifiers: plan.has_identifiers(),
+            downlinks: Vec::new(),
+            sent: BTreeMap::new(),
+            heard: BTreeMap::new(),
+        }
+    }
+
+    /// A message to devices is about to be published; returns its payload.
+    pub(super) fn publishes(&mut self, topic: &str, qos: Qos, devices: &[Device], calm: bool) -> Vec<u8> {
+        let number = self.downlinks.len();
+        let mut owed = BTreeMap::new();
+        for (index, device) in devices.iter().enumerate() {
+            let lower = |filter: &&(String, Qos)| matches(&filter.0, topic).then(|| bits(filter.1).min(bits(qos)));
+            let all: Vec<u8> = device.script.filters.iter().filter_map(|filter| lower(&filter)).collect();
+            let (Some(&least), Some(&most)) = (all.iter().min(), all.iter().max()) else { continue };
+            let must = device.in_force().filter(|filter| lower(filter).is_some_and(|qos| qos > 0)).count();
+            owed.insert(index, Owed { must: count(must), may: count(all.len()), qos: (least, most) });
+        }
+        let (heard, sent) = (BTreeMap::new(), BTreeMap::new());
+        self.downlinks.push(Downlink { topic: topic.to_owned(), calm, qos, owed, heard, sent });
+        format!("d {number} {topic}").into_bytes()
+    }
+
+    /// What is sent for the first time keeps the order of the broker, which has one for each QoS. (A device whose filters
+    /// overlap gets several copies, each in its own time.)
+    pub(super) fn sent(&mut self, index: usize, device: &Device, publish: &sn::Publish<'_>) {
+        let number = number_of(publish.payload);
+        let downlink = &mut self.downlinks[number];
+        let times = downlink.sent.entry(index).or_default();
+        *times += 1;
+        let Some(owed) = downlink.owed.get(&index).filter(|_| self.has_identifiers) else { return };
+        let id = &device.id;
+        let once = downlink.qos == Qos::AtMostOnce;
+        assert!(!once || *times <= owed.may, "{id} is sent message {number} with QoS 0 {times} times");
+        assert!(bits(publish.qos) <= owed.qos.1, "{id} is sent message {number} with too high a QoS");
+        if *times > 1 || owed.may > 1 {
+            return;
+        }
+        let latest = self.sent.entry((index, downlink.topic.clone(), bits(downlink.qos))).or_insert(number);
+        assert!(number >= *latest, "{id} is sent message {number} after message {latest}");
+        *latest = number;
+    }
+
+    /// A device takes a message for new.
+    pub(super) fn heard(&mut self, index: usize, device: &Device, heard: &Heard) {
+        let (number, id) = (number_of(&heard.payload), &device.id);
+        let downlink = &mut self.downlinks[number];
+        assert_eq!(heard.topic.as_ref(), Some(&downlink.topic), "{id} knows the topic of message {number}");
+        let Some(owed) = downlink.owed.get(&index) else {
+            panic!("{id} hears message {number}, and is not subscribed")
+        };
+        let times = downlink.heard.entry(index).or_default();
+        *times += 1;
+        let strict = self.has_identifiers && owed.qos.0 == 2;
+        assert!(!strict || *times <= owed.may, "{id} hears message {number} of QoS 2 {times} times");
+        if *times == 1 && owed.may == 1 && owed.qos.0 > 0 && self.has_identifiers {
+            let latest = self.heard.entry((index, downlink.topic.clone(), bits(downlink.qos))).or_insert(number);
+            assert!(number >= *latest, "{id} hears message {number} after message {latest}");
+            *latest = number;
+        }
+    }
+
+    pub(super) fn finish(&self, devices: &[Device]) {
+        for (number, downlink) in self.downlinks.iter().enumerate() {
+            if !downlink.calm && !self.keeps_sessions {
+                continue;
+            }
+            for (&index, owed) in &downlink.owed {
+                let times = downlink.heard.get(&index).copied().unwrap_or_default();
+                let (id, topic, must) = (&devices[index].id, &downlink.topic, owed.must);
+                assert!(times >= must, "{id} hears message {number} on {topic} {times} times of {must}");
+            }
+        }
+    }
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).expect("a handful")
+}
+
+/// Of `d <number> …`.
+fn number_of(payload: &[u8]) -> usize {
+    let text = std::str::from_utf8(payload).ok().and_then(|text| text.strip_prefix("d "));
+    let number = text.and_then(|text| text.split(' ').next()).and_then(|word| word.parse().ok());
+    number.unwrap_or_else(|| panic!("nobody published {payload:02X?}"))
+}
