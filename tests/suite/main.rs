@@ -11,6 +11,7 @@
 
 mod access;
 mod admin;
+mod bench;
 mod cli;
 mod clients;
 mod ctl;
@@ -27,6 +28,7 @@ mod reload;
 mod sessions;
 mod shared_link;
 mod shutdown;
+mod sim;
 mod sleep;
 mod sn;
 mod startup;

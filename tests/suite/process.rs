@@ -117,6 +117,43 @@ pub(crate) fn fed(arguments: &[&str], input: &str) -> Outcome {
     outcome(child)
 }
 
+/// Another command of the binary, while it runs. It is killed when it goes out of scope.
+#[derive(Debug)]
+pub(crate) struct Tool {
+    child: Child,
+    pub(crate) output: Lines,
+    errors: Lines,
+}
+
+impl Tool {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let arguments: Vec<_> = arguments.iter().map(ToString::to_string).collect();
+        let mut child = command(&arguments, &BTreeMap::new()).spawn().expect("the binary starts");
+        let output = Lines::of(child.stdout.take().expect("piped"));
+        let errors = Lines::of(child.stderr.take().expect("piped"));
+        Self { child, output, errors }
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        kill(&self.child, name);
+    }
+
+    /// Waits for its end; what was looked at before is in there too.
+    pub(crate) fn outcome(mut self) -> Outcome {
+        let status = ended(&mut self.child).expect("it ends by itself");
+        let [output, errors] = [&mut self.output, &mut self.errors].map(|lines| std::mem::take(lines).into_text());
+        Outcome { code: status.code(), output, errors }
+    }
+}
+
+impl Drop for Tool {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
 fn command(arguments: &[String], environment: &BTreeMap<String, String>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TIDEGATE__")) {
@@ -170,6 +207,11 @@ impl Tidegate {
     /// The embedded broker's port.
     pub(crate) fn broker_port(&self) -> u16 {
         self.address("MQTT").port()
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Waits until every link is online.

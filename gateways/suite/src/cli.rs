@@ -52,6 +52,10 @@ enum Command {
     },
     /// Ask a running node through its admin API
     Ctl(Ctl),
+    /// Put a gateway under load, ours or another, and measure it
+    Bench(bench::Bench),
+    /// Simulate devices, to try a gateway without hardware
+    Sim(bench::Sim),
 }
 
 /// Does what the command line asks for.
@@ -69,6 +73,8 @@ pub(crate) fn execute() -> Result<(), Failure> {
         Command::Ctl(ctl) => ctl::execute(&ctl),
         Command::Config { config, default: false } => print(&configuration::load(config.as_deref())?.effective_toml()),
         Command::Passwd { file, user, delete } => passwd::run(&file, &user, delete),
+        Command::Bench(bench) => Ok(bench.run()?),
+        Command::Sim(sim) => Ok(sim.run()?),
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 /// Why, in words for whoever started it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// The configuration is wrong: a line each.
+    /// The configuration or the command line is wrong: a line each.
     Configuration(Vec<String>),
     /// Something did not work: a sentence.
     Running(String),
@@ -34,5 +34,15 @@ impl Failure {
         let lines = self.lines().join("\n");
         // Nobody reads it: the exit code still tells.
         drop(writeln!(std::io::stderr().lock(), "{lines}"));
+    }
+}
+
+impl From<bench::Failure> for Failure {
+    fn from(failure: bench::Failure) -> Self {
+        if failure.is_usage() {
+            Self::Configuration(vec![format!("tidegate: {failure}")])
+        } else {
+            Self::Running(failure.to_string())
+        }
     }
 }
