@@ -54,6 +54,20 @@ fn await_written(tidegate: &Tidegate) {
     }
 }
 
+/// Waits until the one client that there is has so many messages held.
+fn await_held(tidegate: &Tidegate, messages: usize) {
+    let until = Instant::now() + PATIENCE;
+    let wanted = format!("\"mqueue_len\":{messages}");
+    loop {
+        let (code, body) = tidegate.get("/api/v5/gateways/mqttsn/clients/lamp");
+        if code == 200 && body.replace(' ', "").contains(&wanted) {
+            return;
+        }
+        assert!(Instant::now() < until, "{code}: {body}");
+        pause();
+    }
+}
+
 fn end(tidegate: Tidegate, signal: &str) {
     tidegate.signal(signal);
     let (code, log) = tidegate.end();
@@ -109,6 +123,32 @@ fn what_was_on_its_way_to_a_device_survives_sigkill() {
         due = due.max(number + 1);
     }
     end(tidegate, "TERM");
+}
+
+#[test]
+fn what_is_held_for_a_sleeping_device_survives_sigkill_and_comes_with_its_pingreq() {
+    let Some(node) = Node::new() else { return };
+    let tidegate = node.start();
+    // CleanSession 1: it sleeps, and would not hear that it is not known any more.
+    let mut lamp = Device::connect(tidegate.mqttsn(), "lamp");
+    lamp.subscribe("down/lamp", Qos::AtLeastOnce);
+    lamp.sleep(600);
+    let ops = &mut MqttClient::connect("ops", node.broker.port);
+    ops.publish("down/lamp", "0", false);
+    await_held(&tidegate, 1);
+    await_written(&tidegate);
+    end(tidegate, "KILL");
+    ops.publish("down/lamp", "1", false);
+    let tidegate = node.start();
+    assert_eq!(tidegate.metric("tidegate_sessions{protocol=\"mqttsn\",state=\"asleep\"}"), 1);
+    await_held(&tidegate, 2);
+    lamp.ping(Some("lamp"));
+    assert_eq!([lamp.message().payload, lamp.message().payload], ["0", "1"]);
+    lamp.ping(Some("lamp"));
+    ops.publish("down/lamp", "2", false);
+    await_held(&tidegate, 1);
+    lamp.ping(Some("lamp"));
+    assert_eq!(lamp.message().payload, "2", "nothing comes twice");
 }
 
 #[test]
