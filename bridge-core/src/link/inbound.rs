@@ -85,7 +85,12 @@ impl Link {
     #[expect(clippy::needless_pass_by_value, reason = "an acknowledgement is due once")]
     pub fn acknowledge(&mut self, due: AckDue) {
         let AckDue(Some((epoch, id, qos))) = due else { return };
-        if epoch != self.epoch || !self.phase.is_online() {
+        // The same session knows it by the same packet id, whichever connection it is on.
+        let unconfirmed = qos == Qos::ExactlyOnce && self.unconfirmed.get(&id) == Some(&epoch);
+        if unconfirmed {
+            self.unconfirmed.remove(&id);
+        }
+        if !(unconfirmed || epoch == self.epoch) || !self.phase.is_online() {
             // It will come again over the next connection.
             return;
         }
@@ -94,7 +99,7 @@ impl Link {
             Qos::AtLeastOnce => drop(self.send(&Packet::Puback(Ack::new(id)))),
             Qos::ExactlyOnce => drop(self.send(&Packet::Pubrec(Ack::new(id)))),
         }
-        self.unacknowledged = self.unacknowledged.saturating_sub(1);
+        self.unacknowledged = self.unacknowledged.saturating_sub(usize::from(epoch == self.epoch));
         self.leave_when_done();
     }
 
@@ -189,13 +194,17 @@ impl Link {
     fn is_news(&mut self, id: PacketId) -> bool {
         if self.unreleased.contains(&id) {
             self.counts.up(LinkCount::Duplicates);
-            self.send(&Packet::Pubrec(Ack::new(id)));
+            // One that nobody has kept yet is confirmed when somebody has.
+            if !self.unconfirmed.contains_key(&id) {
+                self.send(&Packet::Pubrec(Ack::new(id)));
+            }
             return false;
         }
         if self.broker.version == Version::V5 && self.unreleased.len() >= usize::from(RECEIVE_MAXIMUM) {
             self.fault(ReasonCode::RECEIVE_MAXIMUM_EXCEEDED, "the broker exceeded our receive maximum");
             return false;
         }
+        self.unconfirmed.insert(id, self.epoch);
         self.unreleased.insert(id)
     }
 

@@ -55,7 +55,7 @@ use codec_mqtt::{Packet, PacketId, Qos, Version};
 use dial::Dial;
 use lifecycle::{Attempt, Phase};
 use requests::{Ask, Request, Requests};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use window::Window;
 
@@ -121,6 +121,9 @@ pub struct Link {
     requests: Requests,
     /// Packet ids of QoS 2 messages that the broker has not released yet.
     unreleased: BTreeSet<PacketId>,
+    /// Those among them that are not confirmed yet, since somebody still has to keep them; and the connection they came
+    /// over.
+    unconfirmed: BTreeMap<PacketId, u32>,
     events: VecDeque<LinkEvent>,
     /// Messages of QoS 1 and 2 that came over this connection and are not acknowledged yet.
     unacknowledged: usize,
@@ -184,6 +187,7 @@ impl Link {
             window: Window::new(most, left_behind),
             requests: Requests::new(most.max(left_behind)),
             unreleased: BTreeSet::new(),
+            unconfirmed: BTreeMap::new(),
             events: VecDeque::new(),
             unacknowledged: 0,
             epoch: 0,

@@ -74,6 +74,22 @@ fn qos_2_is_delivered_once_until_it_is_released() {
 }
 
 #[test]
+fn what_nobody_has_kept_yet_is_not_confirmed_when_it_comes_again() {
+    for (session_present, confirmed) in [(true, &["PUBREC 5"][..]), (false, &[])] {
+        let mut bench = Bench::online(settings());
+        let mut octets = Vec::new();
+        message("a", once(id(5))).encode(Version::V5, &mut octets).unwrap();
+        let due = bench.link.receive(bench.now, &octets).message.unwrap().due;
+        bench.reconnect(session_present, &[]);
+        if session_present {
+            assert_eq!((bench.hear(&message("a", once(id(5)))), bench.out()), (vec![], vec![]));
+        }
+        bench.link.acknowledge(due);
+        assert_eq!(bench.out(), confirmed, "session present: {session_present}");
+    }
+}
+
+#[test]
 fn what_was_delivered_is_remembered_with_the_session_and_forgotten_with_it() {
     let mut bench = Bench::online(settings());
     bench.hear(&message("a", once(id(5))));
