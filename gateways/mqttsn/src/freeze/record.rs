@@ -3,7 +3,7 @@
 //! | part | what |
 //! |---|---|
 //! | head | version (1 octet), flags (1 octet), state (1 octet), since when in milliseconds since 1970, connected since, keep-alive, sleep in seconds |
-//! | address | listener, port, address of the peer, our own (0, 4 or 6 and the octets), node behind a forwarder (0, or length + 1 and octets) |
+//! | address | listener, port, address of the peer (4 or 6 and the octets, with 6 the interface), our own (0, 4 or 6 and the octets), node behind a forwarder (0, or length + 1 and octets) |
 //! | identity | user name; if flagged, what the transport proved; if flagged, the will |
 //! | registry | how many; each: known, or to be told (1 octet), name |
 //! | subscriptions | how many; each: QoS and kind (1 octet), filter |
@@ -28,7 +28,7 @@ use bridge_core::time::Now;
 use bridge_core::topic::TopicName;
 use bridge_core::uplink::Identity;
 use codec_mqttsn::{MsgId, TopicId};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
 use wire::Reader;
 
@@ -129,6 +129,9 @@ fn write_address(at: At<'_>, into: &mut Vec<u8>) {
     put(into, at.peer.listener.0.into());
     put(into, at.peer.addr.port().into());
     write_ip(Some(at.peer.addr.ip()), into);
+    if let SocketAddr::V6(addr) = at.peer.addr {
+        put(into, addr.scope_id().into());
+    }
     write_ip(at.peer.local, into);
     match at.node {
         None => put(into, 0),
@@ -261,7 +264,10 @@ pub(super) fn read(base: &Base, now: Now, id: &str, record: &[u8]) -> Option<Ses
 
 fn read_address(from: &mut Reader<'_>) -> Option<Address> {
     let (listener, port) = (take(from)?, take(from)?);
-    let addr = SocketAddr::new(read_ip(from)??, port);
+    let addr = match read_ip(from)?? {
+        IpAddr::V4(ip) => SocketAddr::from((ip, port)),
+        IpAddr::V6(ip) => SocketAddrV6::new(ip, port, 0, take(from)?).into(),
+    };
     let peer = Peer::plain(ListenerId(listener), addr, read_ip(from)?);
     let node = match take::<usize>(from)?.checked_sub(1) {
         None => None,
@@ -387,4 +393,62 @@ fn read_message(from: &mut Reader<'_>, now: Now) -> Option<Stored> {
         message.expires = Some(now.after_ms(take::<u64>(from)?.saturating_sub(now.wall_ms)));
     }
     Some(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::MqttsnConfig;
+    use bridge_core::peer::GatewayId;
+
+    const NOW: Now = Now { mono_ms: 5000, wall_ms: 1_700_000_000_000 };
+
+    fn session(address: Address) -> Session {
+        Session {
+            id: "dev".into(),
+            generated: false,
+            stored: true,
+            address,
+            proven: Some("CN=dev".into()),
+            identity: Identity { username: "ann".into(), superuser: true },
+            connected_ms: 1_600_000_000_000,
+            clean: false,
+            keepalive_s: 65_535,
+            client: None,
+            state: State::Away { since_ms: 1_650_000_000_000 },
+            life: None,
+            will: None,
+            predefined: None,
+            registry: Registry::default(),
+            subscriptions: Subscriptions::default(),
+            receipts: Receipts::default(),
+            down: Down::from_msg_id(65_535),
+        }
+    }
+
+    #[test]
+    fn wherever_and_whoever_a_client_is_it_reads_back() {
+        let base = Base::new(GatewayId(0), &MqttsnConfig::default(), 1);
+        let (v4, v6) = (IpAddr::from([10, 1, 2, 3]), IpAddr::from([0xFE80, 0, 0, 0, 0, 0, 0, 7]));
+        let nodes = [None, Some(&b""[..]), Some(b"\x00\xFF")];
+        for (ip, local, node, superuser) in [
+            (v4, None, nodes[0], true),
+            (v6, Some(v6), nodes[1], false),
+            (v4, Some(v4), nodes[2], true),
+            (v6, None, nodes[2], false),
+        ] {
+            let addr = match ip {
+                IpAddr::V4(_) => SocketAddr::new(ip, 65_535),
+                IpAddr::V6(ip) => SocketAddrV6::new(ip, 1884, 0, 2).into(),
+            };
+            let peer = Peer::plain(ListenerId(300), addr, local);
+            let mut before = session(Address::from(At { peer, node }));
+            before.identity.superuser = superuser;
+            before.proven = before.proven.filter(|_| superuser);
+            let mut record = Vec::new();
+            write(&before, &base, NOW, &mut record);
+            let after = read(&base, NOW, "dev", &record);
+            assert_eq!(format!("{after:?}"), format!("{:?}", Some(before)));
+        }
+    }
 }
