@@ -2,9 +2,9 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpStream};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
 
 use codec_mqtt::{Connect, Delivery, Level, Packet, PacketId, Properties, Property, PublishOut, Version};
 use codec_mqttsn::{Qos, ReturnCode, Topic};
@@ -155,29 +155,47 @@ fn who_stays_is_not_touched_when_another_leaves() {
 #[test]
 fn another_process_with_the_links_client_id_is_found_out() {
     with_each_broker(|scene| {
-        let (port, rival) = (scene.port, Mutex::new(None));
-        let over = AtomicBool::new(false);
-        thread::scope(|scope| {
-            // Comes back whenever it is thrown out.
-            let guest = scope.spawn(|| {
-                while !over.load(Ordering::SeqCst) {
-                    let (_, mut stream) = say_hello(port, "tidegate-n-0");
-                    *rival.lock().unwrap() = Some(stream.try_clone().expect("a second handle"));
-                    drop(stream.read_to_end(&mut Vec::new()));
-                }
-            });
-            let told = |code, body: &str| code == 503 && body.contains("another process uses this client id");
-            let body = scene.tidegate.readyz_until(told);
-            over.store(true, Ordering::SeqCst);
-            while !guest.is_finished() {
-                // It may be closed already, and the next on its way.
-                let last = rival.lock().unwrap().take();
-                drop(last.map(|stream| stream.shutdown(Shutdown::Both)));
-                pause();
-            }
-            assert!(body.contains("tidegate-n-0"), "{}: {body}", scene.broker);
-        });
+        let _rival = Rival::begin(scene.port, "tidegate-n-0");
+        let told = |code, body: &str| code == 503 && body.contains("another process uses this client id");
+        let body = scene.tidegate.readyz_until(told);
+        assert!(body.contains("tidegate-n-0"), "{}: {body}", scene.broker);
     });
+}
+
+/// A client that comes back whenever it is thrown out, until it goes out of scope.
+struct Rival {
+    over: Arc<AtomicBool>,
+    stream: Arc<Mutex<Option<TcpStream>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Rival {
+    fn begin(port: u16, client_id: &'static str) -> Self {
+        let (over, stream) = (Arc::<AtomicBool>::default(), Arc::<Mutex<Option<TcpStream>>>::default());
+        let (is_over, at_it) = (Arc::clone(&over), Arc::clone(&stream));
+        let thread = thread::spawn(move || {
+            while !is_over.load(Ordering::SeqCst) {
+                let (_, mut stream) = say_hello(port, client_id);
+                *at_it.lock().unwrap() = Some(stream.try_clone().expect("a second handle"));
+                drop(stream.read_to_end(&mut Vec::new()));
+            }
+        });
+        Self { over, stream, thread: Some(thread) }
+    }
+}
+
+impl Drop for Rival {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::SeqCst);
+        let Some(thread) = self.thread.take() else { return };
+        while !thread.is_finished() {
+            // It may be closed already, and the next on its way.
+            let last = self.stream.lock().unwrap().take();
+            drop(last.map(|stream| stream.shutdown(Shutdown::Both)));
+            pause();
+        }
+        drop(thread.join());
+    }
 }
 
 /// True if the broker has a session of this client id. Asks in MQTT 3.1.1 without Clean Session, and so leaves one that is

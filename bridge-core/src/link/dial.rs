@@ -45,7 +45,7 @@ pub(super) enum End {
     Lost {
         /// When.
         since: Now,
-        /// The broker threw us out: DISCONNECT 0x8E, or an orderly close without a word.
+        /// The broker threw us out: DISCONNECT 0x8E, or a close without a word.
         thrown_out: bool,
     },
 }

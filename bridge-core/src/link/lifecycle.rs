@@ -327,11 +327,11 @@ impl Link {
 
 impl Attempt {
     const fn end(&self, why: Closed) -> End {
-        let orderly = matches!(why, Closed::Orderly) && !self.explained;
+        let by_broker = matches!(why, Closed::Orderly | Closed::Reset) && !self.explained;
         match (self.accepted, self.refused) {
-            (Some(since), _) => End::Lost { since, thrown_out: self.taken_over || orderly },
+            (Some(since), _) => End::Lost { since, thrown_out: self.taken_over || by_broker },
             (None, Some(version)) => End::Refused { version },
-            (None, None) => End::Unanswered { orderly },
+            (None, None) => End::Unanswered { orderly: by_broker && matches!(why, Closed::Orderly) },
         }
     }
 }

@@ -26,6 +26,8 @@ pub enum Closed {
     Refused,
     /// The broker closed it in order.
     Orderly,
+    /// The broker closed it while something of ours lay there unread: TCP calls that a reset.
+    Reset,
     /// Anything else, our own close included.
     Broken,
 }

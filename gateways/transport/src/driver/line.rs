@@ -6,6 +6,7 @@ use bridge_core::bridge::LinkId;
 use bridge_core::link::{Closed, Link, LinkStatus, Wish};
 use bridge_core::time::Now;
 use shard::Shard;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -130,7 +131,7 @@ impl Line {
                 true
             }
             Poll::Ready(Err(fault)) => {
-                self.close(now, host, Closed::Broken, &fault.to_string());
+                self.close(now, host, how(&fault), &fault.to_string());
                 false
             }
         }
@@ -157,7 +158,7 @@ impl Line {
                     return true;
                 }
                 Poll::Ready(Err(fault)) => {
-                    self.close(now, host, Closed::Broken, &fault.to_string());
+                    self.close(now, host, how(&fault), &fault.to_string());
                     return true;
                 }
             }
@@ -189,5 +190,13 @@ impl Line {
         if let Some(link) = host.link_mut(self.id) {
             link.closed(now, why, text);
         }
+    }
+}
+
+/// How the connection ended, when reading or writing says so.
+fn how(fault: &io::Error) -> Closed {
+    match fault.kind() {
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Closed::Reset,
+        _ => Closed::Broken,
     }
 }
