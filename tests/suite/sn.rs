@@ -212,12 +212,6 @@ impl Device {
         self.await_disconnect();
     }
 
-    /// Sends DISCONNECT with this duration, in seconds, and waits for the gateway's.
-    pub(crate) fn sleep(&mut self, duration: u16) {
-        self.send(&Message::Disconnect { duration: Some(duration) });
-        self.await_disconnect();
-    }
-
     /// Waits for an answer, while messages are taken and acknowledged.
     fn answer<T>(&mut self, wanted: impl Fn(&Message<'_>) -> Option<T>) -> T {
         let until = Instant::now() + PATIENCE;
