@@ -21,11 +21,14 @@ mod freeze;
 #[doc(hidden)]
 pub mod fuzzing;
 mod hold;
+mod invariants;
 mod machine;
+mod moves;
 mod predefined;
 mod publish_down;
 mod publish_up;
 mod receipts;
+mod register_down;
 mod registry;
 mod session;
 mod sessions;

@@ -16,11 +16,10 @@ use bridge_core::downlink::Downlink;
 use bridge_core::live::Live;
 use bridge_core::machine::{Cx, Frozen, Handled, Input, Machine, Unthawed};
 use bridge_core::meter::Meter;
-use bridge_core::owners::Owner;
 use bridge_core::peer::{GatewayId, ListenerId, Peer, Proven};
 use bridge_core::slab::Key;
 use bridge_core::time::{Deadline, Now};
-use bridge_core::uplink::{Ending, Identity, Refusal, Token};
+use bridge_core::uplink::{Identity, Refusal, Token};
 use codec_mqttsn as sn;
 use codec_mqttsn::{Message, ReturnCode};
 use std::sync::Arc;
@@ -81,53 +80,6 @@ impl Mqttsn {
         self.base.counts.meter()
     }
 
-    /// Keys of all sessions, in slot order.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
-        self.sessions.iter().map(|(key, _)| key)
-    }
-
-    /// True for a connected client that need give no sign of life, and owes none.
-    pub(crate) fn lives_without_end(&self, key: Key) -> bool {
-        let session = self.sessions.get(key);
-        session.is_some_and(|s| s.is_active() && s.keepalive_s == 0 && s.down.is_idle())
-    }
-
-    /// True for a session that waits for nothing that is not written down.
-    pub(crate) fn is_calm(&self, id: &str) -> bool {
-        let session = self.sessions.named(id).and_then(|key| self.sessions.get(key));
-        session.is_some_and(|s| !matches!(s.state, State::Connecting(_)) && !s.subscriptions.has_pending())
-    }
-
-    /// What always holds between two inputs.
-    ///
-    /// # Panics
-    /// When it does not.
-    pub(crate) fn check(&self) {
-        let (mut present, mut timers) = (0, 0);
-        let mut states = [0_u64; 5];
-        for (key, session) in self.sessions.iter() {
-            assert_eq!(self.sessions.named(&session.id), Some(key), "a session is not found by its id");
-            if session.is_present() {
-                present += 1;
-                assert_eq!(self.sessions.at(session.address.at()), Some(key), "a session is not found by its address");
-            }
-            let [connecting, active, asleep, awake, away] = &mut states;
-            match session.state {
-                State::Connecting(_) => *connecting += 1,
-                State::Active { .. } => *active += 1,
-                State::Asleep(_) => *asleep += 1,
-                State::Awake(_) => *awake += 1,
-                State::Away { .. } => *away += 1,
-            }
-            timers += session.check(&self.base);
-        }
-        assert_eq!(present, self.sessions.bound(), "addresses that no session has");
-        assert_eq!(timers, self.base.wheel.len(), "timers that no session has");
-        let gauges = [Count::Connecting, Count::Active, Count::Asleep, Count::Awake, Count::Away];
-        let gauges = gauges.map(|gauge| self.base.counts.get(gauge));
-        assert_eq!(states, gauges, "gauges that lie");
-    }
-
     fn on_datagram(&mut self, cx: &mut Cx<'_>, peer: Peer, proven: Proven<'_>, bytes: &[u8]) -> Handled {
         let frame = match sn::decode(bytes) {
             Ok(frame) => frame,
@@ -161,53 +113,8 @@ impl Mqttsn {
         Handled::Here
     }
 
-    /// True when the client of this id is at this address.
-    fn is_at(&self, at: At<'_>, id: &str) -> bool {
-        self.sessions.at(at).and_then(|key| self.sessions.get(key)).is_some_and(|session| *session.id == *id)
-    }
-
-    /// PINGREQ of a client that was at another address, as far as we know: if it is connected, its session moves.
-    fn on_ping_from_elsewhere(&mut self, cx: &mut Cx<'_>, sender: Sender<'_>, id: &str) -> Handled {
-        let Some(key) = self.sessions.named(id) else {
-            if let Owner::Elsewhere(shard) = cx.owners.locate(self.base.gateway, id) {
-                let here = self.sessions.at(sender.at);
-                self.displace(cx, here);
-                return Handled::Elsewhere(shard);
-            }
-            self.on_stranger(cx, sender.at, &Message::Pingreq { client_id: Some(id) });
-            return Handled::Here;
-        };
-        if !self.may_move(key, sender) {
-            self.on_stranger(cx, sender.at, &Message::Pingreq { client_id: Some(id) });
-            return Handled::Here;
-        }
-        let here = self.sessions.at(sender.at);
-        self.displace(cx, here);
-        self.base.counts.up(Count::Moved);
-        self.sessions.unbind(key);
-        if let Some(session) = self.sessions.get_mut(key) {
-            session.address = sender.at.into();
-            session.moved(&self.base, cx);
-        }
-        self.sessions.bind(key);
-        self.changed(cx, key);
-        self.on_frame(cx, key, sender.at.peer, &Message::Pingreq { client_id: Some(id) });
-        Handled::Here
-    }
-
-    /// True when PINGREQ may take the session there: it is connected, nobody else's, and stays with its listener, since
-    /// another has rules of its own, which are for CONNECT to meet.
-    fn may_move(&self, key: Key, sender: Sender<'_>) -> bool {
-        let Some(session) = self.sessions.get(key) else { return false };
-        if !session.may_be(sender.proven) {
-            self.base.counts.up(Count::Impostor);
-            return false;
-        }
-        session.is_connected() && session.address.listener() == sender.at.peer.listener
-    }
-
     /// A frame of a client that is present.
-    fn on_frame(&mut self, cx: &mut Cx<'_>, key: Key, peer: Peer, message: &Message<'_>) {
+    pub(crate) fn on_frame(&mut self, cx: &mut Cx<'_>, key: Key, peer: Peer, message: &Message<'_>) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.address.heard(peer);
         session.heard(cx.now);
@@ -281,7 +188,7 @@ impl Mqttsn {
     }
 
     /// A frame from an address without a session: the device is told that it has none.
-    fn on_stranger(&self, cx: &mut Cx<'_>, at: At<'_>, message: &Message<'_>) {
+    pub(crate) fn on_stranger(&self, cx: &mut Cx<'_>, at: At<'_>, message: &Message<'_>) {
         if self.waiting.at(at).is_some() {
             // It is being judged: CONNACK will tell.
             return self.base.counts.up(Count::TooEarly);
@@ -312,21 +219,6 @@ impl Mqttsn {
         match self.connectionless.iter_mut().find(|client| client.is_called(applicant)) {
             Some(client) => client.decided(&self.base, cx, verdict),
             None => self.on_decided(cx, applicant, verdict),
-        }
-    }
-
-    /// Its association proved a newer address.
-    fn on_peer_moved(&mut self, from: Peer, to: Peer) {
-        let key = self.sessions.at(At { peer: from, node: None });
-        if let Some(session) = key.and_then(|key| self.sessions.get_mut(key)) {
-            session.address.heard(to);
-        }
-    }
-
-    /// Its association has ended: whoever is connected through it is lost.
-    fn on_peer_closed(&mut self, cx: &mut Cx<'_>, peer: Peer) {
-        if let Some(key) = self.sessions.at(At { peer, node: None }) {
-            self.lose(cx, key, Ending::Closed);
         }
     }
 
