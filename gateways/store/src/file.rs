@@ -3,10 +3,7 @@
 use crate::row::{link, link_value, session, session_key, session_value, set_aside};
 use crate::{Change, Entry, Loaded, MOST_SET_ASIDE, SessionStore, StoreFault, Table, Verdict};
 use redb::backends::FileBackend;
-use redb::{
-    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageError,
-    TableDefinition,
-};
+use redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 use std::collections::VecDeque;
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -105,7 +102,7 @@ fn open(path: &Path, check: bool) -> Result<Database, Obstacle> {
         Ok(opened) => opened.map_err(|fault| obstacle(path, fault))?,
         Err(_payload) => return Err(Obstacle::Damaged("its pages make no sense".to_owned())),
     };
-    begin_tables(&database).map_err(|fault| Obstacle::Damaged(fault.to_string()))?;
+    begin_tables(&database).map_err(|fault| unusable(path, fault))?;
     Ok(database)
 }
 
@@ -114,7 +111,14 @@ fn obstacle(path: &Path, fault: DatabaseError) -> Obstacle {
         DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
             Obstacle::Refused(StoreFault::Locked(path.to_owned()))
         }
-        DatabaseError::Storage(StorageError::Io(fault))
+        fault => unusable(path, fault.into()),
+    }
+}
+
+/// A disk that is full, or that fails, says nothing about the file: that stays where it is.
+fn unusable(path: &Path, fault: redb::Error) -> Obstacle {
+    match fault {
+        redb::Error::Io(fault)
             if !matches!(fault.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
         {
             Obstacle::Refused(unreachable(path, &fault))
@@ -295,4 +299,23 @@ fn leave(table: &Open<'_>, key: &[u8], home: crate::Home) -> Result<bool, redb::
     let value = table.get(key)?;
     let found = value.as_ref().and_then(|value| session(key, value.value()));
     Ok(matches!(found, Some(Entry::Session { home: other, .. }) if home.must_leave(other)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_is_full_or_fails_does_not_make_a_damaged_file() {
+        for (kind, damaged) in [
+            (io::ErrorKind::StorageFull, false),
+            (io::ErrorKind::QuotaExceeded, false),
+            (io::ErrorKind::Other, false),
+            (io::ErrorKind::InvalidData, true),
+            (io::ErrorKind::UnexpectedEof, true),
+        ] {
+            let found = unusable(Path::new("sessions.redb"), redb::Error::Io(kind.into()));
+            assert_eq!(matches!(found, Obstacle::Damaged(_)), damaged, "{kind}");
+        }
+    }
 }

@@ -78,8 +78,10 @@ impl Hand {
             return;
         }
         let lot = Lot { changes, reply: Arc::clone(&self.reply) };
-        // If the writer is gone nothing is ever written: its end has been told, and ends the node.
-        self.under_way = self.to.try_send(lot).is_ok();
+        // If the writer is gone this is never written, and nobody is told that it is: the writer's end has been told, and
+        // ends the node.
+        drop(self.to.try_send(lot));
+        self.under_way = true;
     }
 
     /// Ready once for each lot, when it is safe.

@@ -142,3 +142,13 @@ fn a_hand_has_one_lot_under_way() {
     writer.run().unwrap();
     assert_eq!(ids(&mut store.clone()), ["a"]);
 }
+
+#[test]
+fn without_a_writer_a_lot_stays_under_way() {
+    let (writer, mut hands) = Writer::new(Box::new(MemoryStore::default()), 1);
+    let hand = &mut hands[0];
+    drop(writer);
+    hand.send(vec![put("a")]);
+    let cx = &mut Context::from_waker(Waker::noop());
+    assert!(hand.poll_written(cx) == Poll::Pending && !hand.is_free(), "who took it for written would acknowledge it");
+}
