@@ -100,7 +100,6 @@ impl Link {
         self.window.reconnect(resumed, properties.receive_maximum().unwrap_or(u16::MAX));
         if !resumed {
             self.unreleased.clear();
-            self.unconfirmed.clear();
             self.requests.forget();
         }
         self.release_earlier(resumed);

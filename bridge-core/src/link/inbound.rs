@@ -43,6 +43,20 @@ impl<'b> Inbound<'b> {
 #[must_use]
 pub struct AckDue(Option<(u32, PacketId, Qos)>);
 
+/// How far a QoS 2 message has come that the broker has not released yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Delivered {
+    /// Somebody still needs the broker's copy.
+    Due {
+        /// The connection over which it came first.
+        since: u32,
+        /// The connection over which it came last.
+        asked: u32,
+    },
+    /// The broker was told that it is delivered, or is to be told as soon as it asks.
+    Safe,
+}
+
 impl AckDue {
     /// False for QoS 0, which nobody acknowledges.
     #[must_use]
@@ -85,12 +99,11 @@ impl Link {
     #[expect(clippy::needless_pass_by_value, reason = "an acknowledgement is due once")]
     pub fn acknowledge(&mut self, due: AckDue) {
         let AckDue(Some((epoch, id, qos))) = due else { return };
-        // The same session knows it by the same packet id, whichever connection it is on.
-        let unconfirmed = qos == Qos::ExactlyOnce && self.unconfirmed.get(&id) == Some(&epoch);
-        if unconfirmed {
-            self.unconfirmed.remove(&id);
-        }
-        if !(unconfirmed || epoch == self.epoch) || !self.phase.is_online() {
+        let asked = match qos {
+            Qos::AtMostOnce | Qos::AtLeastOnce => epoch,
+            Qos::ExactlyOnce => self.is_safe(id, epoch),
+        };
+        if asked != self.epoch || !self.phase.is_online() {
             // It will come again over the next connection.
             return;
         }
@@ -99,7 +112,7 @@ impl Link {
             Qos::AtLeastOnce => drop(self.send(&Packet::Puback(Ack::new(id)))),
             Qos::ExactlyOnce => drop(self.send(&Packet::Pubrec(Ack::new(id)))),
         }
-        self.unacknowledged = self.unacknowledged.saturating_sub(usize::from(epoch == self.epoch));
+        self.unacknowledged = self.unacknowledged.saturating_sub(1);
         self.leave_when_done();
     }
 
@@ -173,7 +186,16 @@ impl Link {
             return None;
         }
         if let Delivery::ExactlyOnce { packet_id, .. } = publish.delivery
-            && !self.is_news(packet_id)
+            && self.is_repetition(packet_id)
+        {
+            return None;
+        }
+        if self.draining && self.is_durable() && publish.delivery.packet_id().is_some() {
+            // The broker keeps it for the next process. Else there might be something to wait for at any time.
+            return None;
+        }
+        if let Delivery::ExactlyOnce { packet_id, .. } = publish.delivery
+            && !self.has_place_for(packet_id)
         {
             return None;
         }
@@ -190,26 +212,50 @@ impl Link {
         Some(Inbound { publication, due: AckDue(due), properties: publish.properties })
     }
 
-    /// True if no QoS 2 message with this packet id has been delivered since the broker last released it.
-    fn is_news(&mut self, id: PacketId) -> bool {
-        if self.unreleased.contains(&id) {
-            self.counts.up(LinkCount::Duplicates);
-            // One that nobody has kept yet is confirmed when somebody has.
-            if !self.unconfirmed.contains_key(&id) {
-                self.send(&Packet::Pubrec(Ack::new(id)));
+    /// True if a QoS 2 message with this packet id has been delivered since the broker last released it.
+    fn is_repetition(&mut self, id: PacketId) -> bool {
+        let Some(delivered) = self.unreleased.get_mut(&id) else { return false };
+        self.counts.up(LinkCount::Duplicates);
+        match delivered {
+            Delivered::Safe => drop(self.send(&Packet::Pubrec(Ack::new(id)))),
+            // Whoever has the first copy acknowledges both.
+            Delivered::Due { asked, .. } if *asked == self.epoch => {}
+            Delivered::Due { asked, .. } => {
+                *asked = self.epoch;
+                self.unacknowledged += 1;
             }
-            return false;
         }
+        true
+    }
+
+    /// Notes a new QoS 2 message; false if the broker must not send another.
+    fn has_place_for(&mut self, id: PacketId) -> bool {
         if self.broker.version == Version::V5 && self.unreleased.len() >= usize::from(RECEIVE_MAXIMUM) {
             self.fault(ReasonCode::RECEIVE_MAXIMUM_EXCEEDED, "the broker exceeded our receive maximum");
             return false;
         }
-        self.unconfirmed.insert(id, self.epoch);
-        self.unreleased.insert(id)
+        self.unreleased.insert(id, Delivered::Due { since: self.epoch, asked: self.epoch });
+        true
+    }
+
+    /// Nobody needs the broker's copy of the QoS 2 message any more that came with `id` over connection `since`. Over which
+    /// connection the broker has asked for that last.
+    fn is_safe(&mut self, id: PacketId, since: u32) -> u32 {
+        match self.unreleased.get_mut(&id) {
+            Some(delivered) => match *delivered {
+                Delivered::Due { since: first, asked } if first == since => {
+                    *delivered = Delivered::Safe;
+                    asked
+                }
+                // Another message has this id by now.
+                Delivered::Due { .. } | Delivered::Safe => since,
+            },
+            None => since,
+        }
     }
 
     fn on_pubrel(&mut self, id: PacketId) {
-        let reason = if self.unreleased.remove(&id) {
+        let reason = if self.unreleased.remove(&id).is_some() {
             ReasonCode::SUCCESS
         } else {
             self.counts.up(LinkCount::UnexpectedRelease);

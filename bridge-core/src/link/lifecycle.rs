@@ -212,8 +212,9 @@ impl Link {
     }
 
     /// Stops once everything that is queued and in flight has reached the broker, and what came from it is acknowledged (it
-    /// would come again to the next process): says goodbye to it, so that it does
-    /// not publish the will, and wishes to be closed. An attempt that was being put off is made at once.
+    /// would come again to the next process): says goodbye to it, so that it does not publish the will, and wishes to be
+    /// closed. What still comes at QoS 1 and 2 is left to the next process, if that goes on with the session. An attempt
+    /// that was being put off is made at once.
     pub fn drain(&mut self, now: Now) {
         self.tick(now);
         self.draining = true;

@@ -53,9 +53,10 @@ use crate::uplink::{Refusal, Token};
 use batch::Batch;
 use codec_mqtt::{Packet, PacketId, Qos, Version};
 use dial::Dial;
+use inbound::Delivered;
 use lifecycle::{Attempt, Phase};
 use requests::{Ask, Request, Requests};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use window::Window;
 
@@ -119,11 +120,8 @@ pub struct Link {
     window: Window,
     queue: Queue<Option<Origin>>,
     requests: Requests,
-    /// Packet ids of QoS 2 messages that the broker has not released yet.
-    unreleased: BTreeSet<PacketId>,
-    /// Those among them that are not confirmed yet, since somebody still has to keep them; and the connection they came
-    /// over.
-    unconfirmed: BTreeMap<PacketId, u32>,
+    /// QoS 2 messages that the broker has not released yet, by packet id.
+    unreleased: BTreeMap<PacketId, Delivered>,
     events: VecDeque<LinkEvent>,
     /// Messages of QoS 1 and 2 that came over this connection and are not acknowledged yet.
     unacknowledged: usize,
@@ -186,8 +184,7 @@ impl Link {
             batch: Batch::default(),
             window: Window::new(most, left_behind),
             requests: Requests::new(most.max(left_behind)),
-            unreleased: BTreeSet::new(),
-            unconfirmed: BTreeMap::new(),
+            unreleased: BTreeMap::new(),
             events: VecDeque::new(),
             unacknowledged: 0,
             epoch: 0,

@@ -100,6 +100,37 @@ fn what_was_delivered_is_remembered_with_the_session_and_forgotten_with_it() {
 }
 
 #[test]
+fn a_repetition_of_what_somebody_still_writes_down_is_acknowledged_with_it() {
+    let mut bench = Bench::online(settings());
+    let mut octets = Vec::new();
+    message("a", once(id(5))).encode(Version::V5, &mut octets).unwrap();
+    let due = bench.link.receive(bench.now, &octets).message.unwrap().due;
+    for _ in 0..2 {
+        bench.reconnect(true, &[]);
+        assert_eq!(bench.hear(&message("a", once(id(5)))), [""; 0]);
+        assert_eq!(bench.out(), [""; 0], "it is not written down yet");
+    }
+    bench.link.acknowledge(due);
+    assert_eq!((bench.out(), bench.link.unacknowledged), (vec!["PUBREC 5".to_owned()], 0));
+    assert_eq!(bench.hear(&message("a", once(id(5)))), [""; 0]);
+    assert_eq!(bench.out(), ["PUBREC 5"]);
+}
+
+#[test]
+fn an_acknowledgement_of_a_forgotten_session_is_for_no_message_of_the_new_one() {
+    let mut bench = Bench::online(settings());
+    let mut octets = Vec::new();
+    message("a", once(id(5))).encode(Version::V5, &mut octets).unwrap();
+    let old = bench.link.receive(bench.now, &octets).message.unwrap().due;
+    bench.reconnect(false, &[]);
+    let new = bench.link.receive(bench.now, &octets).message.unwrap().due;
+    bench.link.acknowledge(old);
+    assert_eq!(bench.out(), [""; 0]);
+    bench.link.acknowledge(new);
+    assert_eq!(bench.out(), ["PUBREC 5"]);
+}
+
+#[test]
 fn a_release_of_nothing_is_answered_and_counted() {
     let mut bench = Bench::online(settings());
     bench.hear(&Packet::Pubrel(Ack::new(id(5))));

@@ -94,3 +94,20 @@ fn a_message_that_came_is_acknowledged_before_the_goodbye() {
     bench.link.acknowledge(due);
     assert!(bench.link.is_drained(), "over this connection nothing can be said any more");
 }
+
+#[test]
+fn what_comes_while_a_link_stops_is_left_to_the_next_process() {
+    let publish = |n, payload: &'static [u8]| {
+        let delivery = Delivery::AtLeastOnce { packet_id: id(n), dup: false };
+        Packet::Publish(Publish { topic: "t", delivery, retain: false, properties: Properties::EMPTY, payload })
+    };
+    let mut bench = Bench::online(LinkSettings { scope: SessionScope::Durable(None), ..settings() });
+    let mut octets = Vec::new();
+    publish(5, b"x").encode(Version::V5, &mut octets).unwrap();
+    let due = bench.link.receive(bench.now, &octets).message.unwrap().due;
+    bench.link.drain(bench.now);
+    assert_eq!(bench.hear(&publish(6, b"y")), [""; 0]);
+    assert_eq!(bench.out(), [""; 0]);
+    bench.link.acknowledge(due);
+    assert_eq!(bench.out(), ["PUBACK 5", "DISCONNECT"], "the broker still has the other");
+}
