@@ -72,9 +72,7 @@ impl Mqttsn {
 
     /// Asks whether the client may come in.
     fn judge(&mut self, cx: &mut Cx<'_>, sender: Sender<'_>, id: &str, generated: bool, hello: Hello) {
-        let known = self.sessions.named(id).and_then(|key| self.sessions.get(key));
-        if known.is_some_and(|session| !session.may_be(sender.proven)) {
-            self.base.counts.up(Count::Impostor);
+        if self.is_impostor(sender, id) {
             return self.turn_away(cx, sender.at, id, Refusal::BadCredentials);
         }
         let (Ok(client_id), Some(token)) = (ClientId::try_from(id), self.waiting.next_token()) else {
@@ -99,11 +97,28 @@ impl Mqttsn {
         }
     }
 
+    /// True if the id is that of a client which has proved to be somebody else.
+    fn is_impostor(&self, sender: Sender<'_>, id: &str) -> bool {
+        let known = self.sessions.named(id).and_then(|key| self.sessions.get(key));
+        let impostor = known.is_some_and(|session| !session.may_be(sender.proven));
+        self.base.counts.add(Count::Impostor, u64::from(impostor));
+        impostor
+    }
+
+    /// What has become of the id while somebody was asked: another may have got it, or was sent away, and the id with it.
+    fn claim_again(&self, cx: &Cx<'_>, sender: Sender<'_>, id: &str) -> Result<(), Refusal> {
+        match cx.owners.claim(self.base.gateway, id) {
+            Owner::Elsewhere(_) => Err(Refusal::Busy),
+            Owner::Here | Owner::Nobody if self.is_impostor(sender, id) => Err(Refusal::BadCredentials),
+            Owner::Here | Owner::Nobody => Ok(()),
+        }
+    }
+
     /// Who was asked has answered, or has not in time.
     pub(crate) fn on_decided(&mut self, cx: &mut Cx<'_>, applicant: Token, verdict: Result<&Identity, Refusal>) {
         let Some(waiting) = self.waiting.remove(Key::from_bits(applicant.0)) else { return };
         self.base.counts.set(Count::Waiting, self.waiting.len() as u64);
-        match verdict {
+        match verdict.and_then(|identity| self.claim_again(cx, waiting.sender(), &waiting.id).map(|()| identity)) {
             Ok(identity) => {
                 let (generated, hello) = (waiting.generated, waiting.hello);
                 self.enter(cx, waiting.sender(), &waiting.id, generated, hello, identity.clone());

@@ -36,7 +36,7 @@ pub(crate) struct World {
     pub(crate) paused: bool,
     conn: Option<u64>,
     next_conn: u64,
-    now: Now,
+    pub(crate) now: Now,
     heard: BTreeMap<u16, Vec<String>>,
     /// What a store that outlives the process has, if there is one.
     pub(crate) kept: Option<BTreeMap<String, Vec<u8>>>,
