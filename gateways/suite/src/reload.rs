@@ -91,3 +91,22 @@ fn refused(problems: &[String]) {
         tracing::error!("{problem}");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shard_has_the_rules_before_its_machines_ask_by_them() {
+        let (commands, mut heard) = mpsc::channel(4);
+        let mqttsn = Live::from(MqttsnConfig::default());
+        let access = Access::start(&Config::default(), "north").unwrap();
+        let rules = access.rules();
+        let reach = Reach { gates: Vec::new(), mqttsn, access, commands: vec![commands] };
+        let reloading = Reloading { file: None, config: Config::default(), level: logs::Level::of_nobody(), reach };
+        let runtime = crate::worker::runtime().unwrap();
+        runtime.block_on(reloading.apply(&Config::default(), &rules));
+        assert!(matches!(heard.try_recv(), Ok(Command::Rules { .. })));
+        assert!(matches!(heard.try_recv(), Ok(Command::Reconfigure)));
+    }
+}

@@ -52,13 +52,12 @@ impl Sessions {
         let (mut writer, hands) = Writer::new(Box::new(store), node.workers);
         let mut links = LinkMemory::new(wiring::link_ids(node));
         let visit = &mut |entry: Entry<'_>| match entry {
-            Entry::Link { name, value } => links.read(name, value),
+            Entry::Link { name, value } if is_latest => links.read(name, value),
+            // Removed at once: if this run is cut short before it writes anything, the next must not believe them.
+            Entry::Link { .. } => Verdict::Remove,
             Entry::Session { .. } => Verdict::Keep,
         };
         writer.load(Table::Links, visit).map_err(|fault| unusable(&fault))?;
-        if !is_latest {
-            links = LinkMemory::default();
-        }
         Ok(Some(Self { writer, hands, links }))
     }
 
@@ -169,6 +168,34 @@ impl Fates {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bridge_core::Qos;
+    use bridge_core::bridge::{FilterRecord, LinkChanges};
+    use config::Config;
+    use store::link_changes;
+    use transport::broker::Target;
+
+    #[test]
+    fn what_an_earlier_run_than_the_last_left_of_the_links_is_never_believed() {
+        let dir = std::env::temp_dir().join(format!("tidegate-sessions-{}", std::process::id()));
+        let mut config = Config::default();
+        config.node.data_dir.clone_from(&dir);
+        config.sessions.store = SessionStore::File;
+        let target = Target { host: "127.0.0.1".into(), port: 1, tls: None };
+        let node = Node { config: &config, name: "north", workers: 1, targets: [target].into() };
+        let filter = FilterRecord { filter: "a".into(), id: 7, granted: Some(Qos::AtMostOnce) };
+        let client_id = wiring::link_ids(&node).remove(0);
+        let (session, put, removed) = (None, vec![filter.clone()], Vec::new());
+        let changes = LinkChanges { client_id: client_id.clone(), session, is_new: false, put, removed };
+        let mut store = open(&dir.join(FILE)).unwrap();
+        store::SessionStore::write(&mut store, &link_changes(changes).collect::<Vec<_>>()).unwrap();
+        drop(store);
+        // The last run has kept it; it has not; this one, which nothing of was written, has.
+        for (is_latest, expected) in [(true, vec![filter]), (false, Vec::new()), (true, Vec::new())] {
+            let mut sessions = Sessions::open(&node, is_latest).unwrap().unwrap();
+            assert_eq!(sessions.links.take_filters(&client_id), expected, "{is_latest}");
+        }
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
 
     #[test]
     fn a_session_that_is_not_back_goes_only_if_its_time_is_over() {

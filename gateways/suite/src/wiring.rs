@@ -31,9 +31,9 @@ use crate::failure::Failure;
 use crate::worker::WorkerSettings;
 use crate::{advertise, tls};
 
-/// The MQTT-SN gateway's number: it is the only one so far.
 /// Gateways as the session store names them, by number.
 pub(crate) const GATEWAYS: [&str; 1] = ["mqttsn"];
+/// The MQTT-SN gateway's number: it is the only one so far.
 pub(crate) const MQTTSN: GatewayId = GatewayId(0);
 /// Octets of receive and send buffer that each socket asks for.
 pub(crate) const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
