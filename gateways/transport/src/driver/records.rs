@@ -78,3 +78,131 @@ impl Courier {
         Some(Change::Session { gateway, id, home: self.carrier.home, session })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bridge_core::ask::{Answer, Ask};
+    use bridge_core::bridge::{BridgeSettings, Policy};
+    use bridge_core::gate::Gates;
+    use bridge_core::machine::{Cx, Frozen, Handled, Input, Machine};
+    use bridge_core::peer::{GatewayId, ListenerId, Peer, Proven, ShardId};
+    use bridge_core::time::Deadline;
+    use bridge_core::uplink::Token;
+    use shard::ShardSettings;
+    use std::sync::{Arc, mpsc};
+    use std::task::{Wake, Waker};
+    use std::time::Duration;
+    use store::{Entry, MemoryStore, SessionStore, Table, Verdict, Writer};
+
+    const NOW: Now = Now { mono_ms: 1, wall_ms: 1 };
+    const NAMES: [&str; 2] = ["lamp", "door"];
+
+    /// The first octet of a datagram is the number of the session that it changes, and becomes its state.
+    struct Keeper([u8; 2]);
+
+    impl Machine for Keeper {
+        fn handle(&mut self, cx: &mut Cx<'_>, input: Input<'_>) -> Handled {
+            if let Input::Datagram { bytes: &[number, state], .. } = input {
+                self.0[usize::from(number)] = state;
+                cx.journal.touch(GatewayId(0), Token(number.into()));
+            }
+            Handled::Here
+        }
+
+        fn next_deadline(&self) -> Option<Deadline> {
+            None
+        }
+
+        fn sessions(&self) -> usize {
+            2
+        }
+
+        fn ask(&mut self, _cx: &mut Cx<'_>, _ask: &Ask<'_>) -> Answer {
+            Answer::NoSuchClient
+        }
+
+        fn freeze(&self, _now: Now, client: Token, into: &mut Vec<u8>) -> Frozen<'_> {
+            let number = usize::try_from(client.0).unwrap();
+            into.push(self.0[number]);
+            Frozen::Kept { id: NAMES[number] }
+        }
+    }
+
+    fn shard() -> Shard {
+        let bridge = BridgeSettings {
+            links: Vec::new(),
+            listeners: Vec::new(),
+            node: "n".into(),
+            status: None,
+            policy: Policy::default(),
+            seed: 1,
+        };
+        let settings = ShardSettings {
+            id: ShardId(0),
+            bridge,
+            listeners: vec![GatewayId(0)],
+            gates: Gates::default(),
+            directory: Arc::default(),
+            max_routes: 1,
+            durable: true,
+            seed: 1,
+        };
+        Shard::new(settings, vec![Box::new(Keeper([0; 2]))])
+    }
+
+    fn change(shard: &mut Shard, number: u8, state: u8) {
+        let peer = Peer::plain(ListenerId(0), ([127, 0, 0, 1], 1).into(), None);
+        shard.datagram(NOW, peer, Proven::default(), &[number, state]);
+    }
+
+    struct Ring(mpsc::Sender<()>);
+
+    impl Wake for Ring {
+        fn wake(self: Arc<Self>) {
+            self.0.send(()).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_changes_while_a_lot_is_under_way_goes_with_the_next_and_once() {
+        let mut store = MemoryStore::default();
+        let (writer, mut hands) = Writer::new(Box::new(store.clone()), 1);
+        let meter = writer.meter();
+        let home = Home { shard: 0, of: 1 };
+        let mut courier = Courier::new(Carrier { hand: hands.pop().unwrap(), gateways: vec!["mqttsn"], home });
+        let (mut shard, (ring, rings)) = (shard(), mpsc::channel());
+        let waker = Waker::from(Arc::new(Ring(ring)));
+        let cx = &mut Context::from_waker(&waker);
+        change(&mut shard, 0, 1);
+        assert!(courier.carry(NOW, &mut shard), "a turn must follow, to ask to be woken");
+        assert!(!courier.hear(cx, NOW, &mut shard));
+        for (number, state) in [(0, 2), (1, 1), (0, 3)] {
+            change(&mut shard, number, state);
+        }
+        assert!(!courier.carry(NOW, &mut shard), "one at a time");
+        assert_eq!((courier.unwritten(&shard), courier.is_idle(&shard)), (3, false));
+        let thread = std::thread::spawn(|| writer.run());
+        for left in [2, 0] {
+            rings.recv_timeout(Duration::from_secs(20)).unwrap();
+            assert!(courier.hear(cx, NOW, &mut shard));
+            assert_eq!(courier.unwritten(&shard), left);
+            courier.carry(NOW, &mut shard);
+            assert!(!courier.hear(cx, NOW, &mut shard));
+        }
+        assert!(courier.is_idle(&shard));
+        drop(courier);
+        thread.join().unwrap().unwrap();
+        let mut found = Vec::new();
+        let visit = &mut |entry: Entry<'_>| {
+            if let Entry::Session { gateway: "mqttsn", id, session, .. } = entry {
+                found.push((id.to_owned(), session.to_vec()));
+            }
+            Verdict::Keep
+        };
+        store.load(Table::Sessions, visit).unwrap();
+        assert_eq!(found, [("door".to_owned(), vec![1]), ("lamp".to_owned(), vec![3])]);
+        let records = meter.read().find(|(series, _)| series.family.name == "tidegate_store_records_total");
+        assert_eq!(records.unwrap().1, 3);
+    }
+}
