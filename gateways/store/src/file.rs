@@ -175,7 +175,10 @@ impl SessionStore for FileStore {
     }
 
     fn write(&mut self, changes: &[Change]) -> Result<u64, StoreFault> {
-        let written = self.database().and_then(|database| commit(database, changes).map_err(failed));
+        let write = || self.database().and_then(|database| commit(database, changes).map_err(failed));
+        // What is wrong with the database must not end the node: it goes on with what it holds.
+        let written = catch_unwind(AssertUnwindSafe(write))
+            .unwrap_or_else(|_payload| Err(StoreFault::Failed("its pages make no sense".to_owned())));
         if written.is_err() {
             // After a failed write the database takes nothing more: it has to be opened anew.
             self.database = None;
