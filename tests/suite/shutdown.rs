@@ -25,6 +25,15 @@ fn either_signal_ends_it_with_exit_code_0_well_within_its_time() {
 }
 
 #[test]
+fn a_device_whose_session_ends_with_the_process_is_told() {
+    let tidegate = Setup::new().start().ready();
+    let mut device = Device::connect(tidegate.mqttsn(), "lamp");
+    tidegate.signal("TERM");
+    device.await_disconnect();
+    assert_eq!(tidegate.end().0, Some(0));
+}
+
+#[test]
 fn what_devices_published_before_the_signal_gets_through() {
     let Some(broker) = Mosquitto::start("") else { return };
     let mut listener = MqttClient::connect("listener", broker.port);
