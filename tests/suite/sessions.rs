@@ -108,6 +108,8 @@ fn what_was_on_its_way_to_a_device_survives_sigkill() {
     assert_eq!(lamp.try_connect("lamp", false), ReturnCode::Accepted);
     lamp.subscribe("down/lamp", Qos::AtLeastOnce);
     lamp.leave();
+    // A SUBACK does not wait for the disk.
+    await_written(&tidegate);
     let ops = &mut MqttClient::connect("ops", node.broker.port);
     for number in 0..20 {
         ops.publish("down/lamp", &number.to_string(), false);
