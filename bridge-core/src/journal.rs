@@ -4,7 +4,7 @@ use crate::peer::GatewayId;
 use crate::uplink::Token;
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 /// What has changed since it was last carried away. Costs nothing while there is no durable store.
 ///
@@ -16,7 +16,8 @@ pub struct Journal {
     changed: HashSet<(GatewayId, Token), FixedState>,
     /// Those that have changed, in the order of their first mark, and that mark's number.
     order: VecDeque<(u64, GatewayId, Token)>,
-    gone: VecDeque<(GatewayId, Box<str>)>,
+    /// Each once: while nothing is written, who comes and goes must not make it longer.
+    gone: BTreeSet<(GatewayId, Box<str>)>,
 }
 
 impl Journal {
@@ -50,7 +51,7 @@ impl Journal {
     /// There is nothing to keep of this client any more.
     pub fn forget(&mut self, gateway: GatewayId, id: &str) {
         if self.on {
-            self.gone.push_back((gateway, id.into()));
+            self.gone.insert((gateway, id.into()));
         }
     }
 
@@ -81,7 +82,7 @@ impl Journal {
     /// A client of whom nothing is to be kept. All of these go before [`Journal::next_changed`], since a new session may
     /// have an old id.
     pub fn next_gone(&mut self) -> Option<(GatewayId, Box<str>)> {
-        self.gone.pop_front()
+        self.gone.pop_first()
     }
 
     /// The next session to freeze, in the order in which they were first marked.
@@ -105,7 +106,10 @@ mod tests {
         for client in [a, b, a] {
             journal.touch(SN, client);
         }
-        journal.forget(SN, "lamp");
+        for _ in 0..2 {
+            journal.forget(SN, "lamp");
+        }
+        assert_eq!(journal.len(), 3);
         assert_eq!((journal.next_gone(), journal.next_gone()), (Some((SN, "lamp".into())), None));
         assert_eq!([journal.next_changed(), journal.next_changed()], [Some((SN, a)), Some((SN, b))]);
         assert!(journal.is_empty());

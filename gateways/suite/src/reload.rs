@@ -69,7 +69,8 @@ impl Reloading {
             tracing::warn!("{problem}");
         }
         for (key, gate) in &self.reach.gates {
-            let name = key.rsplit('.').next().unwrap_or_default();
+            // A name may have dots in it.
+            let name = key.strip_prefix(UDP).unwrap_or_default();
             if let Some(listener) = next.gateways.mqttsn.listeners.udp.get(name) {
                 gate.set_limits(listener.max_connections, listener.max_conn_rate);
             }
@@ -92,9 +93,31 @@ fn refused(problems: &[String]) {
     }
 }
 
+/// What the keys of listeners begin with.
+pub(crate) const UDP: &str = "gateways.mqttsn.listeners.udp.";
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use transport::config::ListenerConfig;
+
+    #[test]
+    fn a_listener_gets_its_own_limits_whatever_its_name() {
+        let mut next = Config::default();
+        let mut gates = Vec::new();
+        for (name, most) in [("b", 3), ("a.b", 5)] {
+            let listener = ListenerConfig { max_connections: most, ..ListenerConfig::on(0) };
+            next.gateways.mqttsn.listeners.udp.insert(name.to_owned(), listener);
+            gates.push((format!("{UDP}{name}"), Arc::new(Gate::new(1, 1))));
+        }
+        let access = Access::start(&Config::default(), "north").unwrap();
+        let (mqttsn, rules) = (Live::from(MqttsnConfig::default()), access.rules());
+        let reach = Reach { gates: gates.clone(), mqttsn, access, commands: Vec::new() };
+        let reloading = Reloading { file: None, config: Config::default(), level: logs::Level::of_nobody(), reach };
+        crate::worker::runtime().unwrap().block_on(reloading.apply(&next, &rules));
+        let limits: Vec<u32> = gates.iter().map(|(_, gate)| gate.max_sessions()).collect();
+        assert_eq!(limits, [3, 5]);
+    }
 
     #[test]
     fn a_shard_has_the_rules_before_its_machines_ask_by_them() {

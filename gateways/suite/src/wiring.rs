@@ -28,6 +28,7 @@ use transport::udp::{self, BoundUdp};
 use crate::access::Access;
 use crate::admin::{GatewayInfo, Inventory, ListenerInfo};
 use crate::failure::Failure;
+use crate::reload::UDP;
 use crate::worker::WorkerSettings;
 use crate::{advertise, tls};
 
@@ -74,7 +75,7 @@ pub(crate) fn bind(config: &Config, workers: u16) -> Result<Vec<Listener>, Failu
         return Ok(Vec::new());
     }
     let bind = |(name, listener): (&String, &transport::config::ListenerConfig)| {
-        let key = format!("gateways.mqttsn.listeners.udp.{name}");
+        let key = format!("{UDP}{name}");
         let address = listener.bind.resolve(config.node.bind);
         let sockets = udp::bind(address, workers.into(), SOCKET_BUFFER)
             .map_err(|fault| Failure::Running(format!("listener {key}: {fault}")))?;
