@@ -11,6 +11,7 @@
 //!   nothing else comes of it, and nothing else is excused.
 
 mod down;
+mod sleep;
 mod tally;
 mod up;
 
@@ -20,6 +21,7 @@ use crate::device::{Device, Heard};
 use crate::plan::Plan;
 use codec_mqttsn::{self as sn, Message, Qos, ReturnCode};
 use down::Downlinks;
+use sleep::Sleepers;
 use support::broker::Accepted;
 use up::Uplinks;
 
@@ -27,6 +29,10 @@ use up::Uplinks;
 pub(crate) struct Checks {
     up: Uplinks,
     down: Downlinks,
+    sleep: Sleepers,
+    pub(crate) now: u64,
+    /// There are not as many shards as before, and not all of them have their subscriptions yet.
+    pub(crate) unsettled: bool,
     /// Nothing goes wrong any more.
     pub(crate) calm: bool,
     pub(crate) tally: Tally,
@@ -34,12 +40,21 @@ pub(crate) struct Checks {
 
 impl Checks {
     pub(crate) fn new(devices: &[Device], plan: &Plan) -> Self {
-        Self { up: Uplinks::new(devices, plan), down: Downlinks::new(plan), calm: false, tally: Tally::default() }
+        Self {
+            up: Uplinks::new(devices, plan),
+            down: Downlinks::new(plan),
+            sleep: Sleepers::new(devices),
+            now: 0,
+            unsettled: false,
+            calm: false,
+            tally: Tally::default(),
+        }
     }
 
     /// A shard is handed a datagram of a device.
     pub(crate) fn handed(&mut self, index: usize, device: &Device, bytes: &[u8]) {
         let frame = sn::decode(bytes).expect("devices write what can be read");
+        self.sleep.handed(self.now, index, &frame.message);
         self.tally.enveloped += u64::from(frame.via.is_some());
         match frame.message {
             Message::Publish(publish) => self.up.handed(index, &publish),
@@ -51,6 +66,7 @@ impl Checks {
     /// A shard says something to a device.
     pub(crate) fn said(&mut self, index: usize, device: &Device, bytes: &[u8]) {
         let frame = sn::decode(bytes).expect("the gateway writes what can be read");
+        self.tally.naps += u64::from(self.sleep.said(self.now, index, device, &frame.message));
         match frame.message {
             Message::Puback(ack) if ack.code == ReturnCode::Accepted => self.acknowledged(index, device, ack.msg_id),
             Message::Pubrec { msg_id } => self.acknowledged(index, device, msg_id),
@@ -70,7 +86,7 @@ impl Checks {
 
     /// A message to devices is about to be published; returns its payload.
     pub(crate) fn publishes(&mut self, topic: &str, qos: Qos, devices: &[Device]) -> Vec<u8> {
-        self.down.publishes(topic, qos, devices, self.calm)
+        self.down.publishes(topic, qos, devices, (self.now, self.calm), self.unsettled)
     }
 
     /// A device takes a message for new.
@@ -79,14 +95,35 @@ impl Checks {
         self.tally.heard += 1;
     }
 
+    /// The process has ended, with or without a last word; the next has as many shards, or not (`changes`).
+    ///
+    /// After a crash, not after an orderly stop, a message may come twice: what the broker had handed over and was not
+    /// acknowledged, and what a device had handed over without an answer. A SUBSCRIBE of its last moments has left the
+    /// broker with an identifier that the next process does not know: what comes under it goes to all whose filters match,
+    /// so that those with several get copies too many from then on. What waits at the broker waits in the session of
+    /// a link, which follows from shard and client id: with another number of shards it may be dropped, or come to who has
+    /// had it from another link.
+    pub(crate) fn restarts(&mut self, devices: &mut [Device], crash: bool, changes: bool) {
+        if crash {
+            self.up.crash();
+        }
+        self.unsettled |= changes;
+        self.down.restarts(crash, changes);
+        for (index, device) in devices.iter_mut().enumerate().filter(|_| crash) {
+            if device.doubts(self.now) {
+                self.down.doubt(index, self.now);
+            }
+        }
+    }
+
     pub(crate) fn given_up(&self, device: &Device, seq: usize) {
         panic!("message {seq} of {} was refused for good", device.id);
     }
 
     /// All is quiet.
-    pub(crate) fn finish(&self, devices: &[Device]) {
+    pub(crate) fn finish(&mut self, devices: &[Device]) {
         self.up.finish(devices);
-        self.down.finish(devices);
+        self.tally.missed = self.down.finish(devices, self.tally.held_too_many);
     }
 }
 

@@ -3,6 +3,9 @@
 
 mod hearing;
 mod moving;
+mod sleeping;
+
+pub(crate) use sleeping::Naps;
 
 use crate::plan::{Planned, Script, TopicForm};
 use crate::spots::Spot;
@@ -22,6 +25,8 @@ pub(crate) struct Device {
     connected: bool,
     /// Its PINGREQs carry its client id: its session follows them.
     names_itself: bool,
+    /// When it wakes up.
+    asleep_until: Option<u64>,
     /// What must be answered before anything else is asked.
     request: Option<Request>,
     flights: Vec<Flight>,
@@ -30,6 +35,8 @@ pub(crate) struct Device {
     subscribed: Vec<bool>,
     /// In force, whether it remembers or not.
     standing: Vec<bool>,
+    /// When it was granted a subscription or a topic id last.
+    granted_at: u64,
     next: usize,
     publish_at: u64,
     ping_at: u64,
@@ -40,7 +47,7 @@ pub(crate) struct Device {
     /// QoS 2 messages received whose PUBREL has not come.
     open: BTreeSet<MsgId>,
     /// Those whose PUBREL has come lately: the network may bring their PUBLISH once more.
-    closed: VecDeque<MsgId>,
+    closed: VecDeque<(MsgId, u64)>,
     /// Messages of QoS 1 and 2 whose topic id it did not know.
     refused: BTreeSet<MsgId>,
 }
@@ -74,6 +81,8 @@ enum Ask {
     Register(usize),
     Subscribe(usize),
     Ping,
+    Sleep,
+    Wake,
 }
 
 /// A publication of QoS 1 or 2 under way.
@@ -99,11 +108,13 @@ impl Device {
             connected: false,
             names_itself: rng.chance(500),
             rng,
+            asleep_until: None,
             request: None,
             flights: Vec::new(),
             topic_ids: vec![None; script.topics.len()],
             subscribed: vec![false; script.filters.len()],
             standing: vec![false; script.filters.len()],
+            granted_at: 0,
             next: 0,
             publish_at: 0,
             ping_at: 0,
@@ -130,6 +141,19 @@ impl Device {
         self.script.filters.iter().zip(&self.standing).filter(|(_, done)| **done).map(|(filter, _)| filter)
     }
 
+    /// The process has crashed: what it was granted in the last moments is granted, but may not be in the store. True if
+    /// there is such a thing. It asks for all anew, since an id that was forgotten may come to mean something else.
+    pub(crate) fn doubts(&mut self, now: u64) -> bool {
+        let lately = self.granted_at > 0 && self.granted_at + 400 >= now;
+        if lately {
+            self.standing.fill(false);
+            self.subscribed.fill(false);
+            self.topic_ids.fill(None);
+            self.names.clear();
+        }
+        lately
+    }
+
     pub(crate) fn state(&self) -> String {
         let flights: Vec<_> = self.flights.iter().map(|f| (f.seq, f.msg_id.0, f.released, f.due)).collect();
         let (id, all) = (&self.id, self.script.messages.len());
@@ -139,6 +163,9 @@ impl Device {
 
     /// When it wants [`Device::timer`] next.
     pub(crate) fn wake_at(&self, now: u64) -> u64 {
+        if let Some(until) = self.asleep_until {
+            return until.max(now + 1);
+        }
         if !self.connected && self.request.is_none() {
             return now + 1;
         }
@@ -157,6 +184,12 @@ impl Device {
     }
 
     pub(crate) fn timer(&mut self, now: u64, said: &mut Said) {
+        if let Some(until) = self.asleep_until {
+            if until <= now {
+                self.wake_up(now, said);
+            }
+            return;
+        }
         if !self.connected && self.request.is_none() {
             self.ask(now, Ask::Connect, said);
             return;
@@ -209,6 +242,8 @@ impl Device {
             self.ask(now, Ask::Register(topic), said);
         } else if let Some(filter) = self.subscribed.iter().position(|done| !done) {
             self.ask(now, Ask::Subscribe(filter), said);
+        } else if self.may_sleep(now) {
+            self.ask(now, Ask::Sleep, said);
         } else if self.ping_at <= now {
             self.ask(now, Ask::Ping, said);
         } else {
@@ -285,7 +320,8 @@ impl Device {
                 let (name, qos) = &self.script.filters[filter];
                 Message::Subscribe(sn::Subscribe { dup, qos: *qos, msg_id, filter: Filter::Name(name) })
             }
-            Ask::Ping => Message::Pingreq { client_id: self.says_its_name(what) },
+            Ask::Ping | Ask::Wake => Message::Pingreq { client_id: self.says_its_name(what) },
+            Ask::Sleep => Message::Disconnect { duration: self.nap_s(what) },
         };
         say(said, &message);
     }

@@ -1,6 +1,7 @@
 //! The driver's side of the broker links: connections that open, break, and carry octets in pieces.
 
-use crate::world::{Event, World};
+use crate::event::Event;
+use crate::world::World;
 use bridge_core::bridge::LinkId;
 use bridge_core::link::{Closed, Wish};
 
@@ -195,12 +196,16 @@ impl World {
             })
     }
 
-    fn line(&mut self, shard: usize, link: u16) -> &mut Line {
+    pub(crate) fn line(&mut self, shard: usize, link: u16) -> &mut Line {
         &mut self.shards[shard].lines[usize::from(link)]
     }
 }
 
 impl Line {
+    pub(crate) const fn conn(&self) -> Option<u64> {
+        self.conn
+    }
+
     fn is_idle(&self) -> bool {
         self.conn.is_some() && self.coming.is_empty() && self.inbox.is_empty() && !self.down_planned
     }

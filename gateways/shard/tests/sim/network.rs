@@ -26,6 +26,13 @@ impl<E> Timeline<E> {
         self.heap.push(Reverse(Planned { at_ms, serial: self.serial, event }));
     }
 
+    /// Takes out all that is so, in no order that means anything but is the same in each run.
+    pub(crate) fn take_out(&mut self, is_so: impl Fn(&E) -> bool) -> Vec<E> {
+        let (out, rest): (Vec<_>, Vec<_>) = self.heap.drain().partition(|Reverse(planned)| is_so(&planned.event));
+        self.heap = rest.into();
+        out.into_iter().map(|Reverse(planned)| planned.event).collect()
+    }
+
     pub(crate) fn next_at(&self) -> Option<u64> {
         self.heap.peek().map(|Reverse(planned)| planned.at_ms)
     }

@@ -1,5 +1,7 @@
 //! What one seed means: how many of everything, how bad the network is, and what goes wrong when.
 
+use crate::device::Naps;
+use crate::judge::Judge;
 use crate::network::Air;
 use crate::spots::How;
 use bridge_core::link::QueueLimits;
@@ -24,7 +26,13 @@ pub(crate) struct Plan {
     pub(crate) max_inflight: u16,
     /// How late the driver's timers are, in milliseconds.
     pub(crate) late_ms: u64,
+    /// There is a store, and the process ends at times.
+    pub(crate) durable: bool,
     pub(crate) queue: QueueLimits,
+    /// Messages held for one device.
+    pub(crate) hold: u32,
+    /// Who is asked whether devices may come in.
+    pub(crate) judge: Option<Judge>,
     /// Milliseconds in which things go wrong; afterwards everything is given time to finish.
     pub(crate) span_ms: u64,
     pub(crate) troubles: Vec<(u64, Trouble)>,
@@ -41,6 +49,8 @@ pub(crate) enum Trouble {
     Slow { ms: u64 },
     /// A device turns up elsewhere.
     Move(How),
+    /// The process ends, and comes back.
+    Restart { crash: bool },
     /// Somebody publishes to the devices.
     Publish { messages: u64 },
 }
@@ -54,6 +64,8 @@ pub(crate) struct Script {
     /// Messages of QoS 1 and 2 in flight at once. The specification has one; some devices do not care.
     pub(crate) window: usize,
     pub(crate) retry_ms: u64,
+    /// It sleeps when it has nothing to say.
+    pub(crate) naps: Option<Naps>,
 }
 
 #[derive(Clone, Debug)]
@@ -113,13 +125,16 @@ impl Plan {
             links: u16::try_from(1 + rng.below(2)).expect("two at most"),
             devices,
             forwarders: [0, 3][pick(&mut rng, 2)],
-            max_routes: [4096, 4096, 32][pick(&mut rng, 3)],
+            max_routes: [4096, 4096, 200][pick(&mut rng, 3)],
             air: Air::by_lot(&mut rng),
             broker,
             keeps_sessions,
             max_inflight: [1024, 16, 1][pick(&mut rng, 3)],
             late_ms: [0, rng.below(20), rng.below(1500)][pick(&mut rng, 3)],
+            durable: rng.chance(400),
             queue,
+            hold: [1000, 1000, 1000, 5][pick(&mut rng, 4)],
+            judge: rng.chance(400).then(|| Judge::by_lot(&mut rng)),
             span_ms: 20_000 + rng.below(60_000),
             troubles: Vec::new(),
         };
@@ -143,6 +158,9 @@ impl Plan {
         for _ in 0..pick(rng, self.devices) {
             let how = [How::Unaware, How::Aware, How::Restarted][pick(rng, 3)];
             troubles.push((rng.below(self.span_ms), Trouble::Move(how)));
+        }
+        for _ in 0..if self.durable { 1 + rng.below(4) } else { 0 } {
+            troubles.push((rng.below(self.span_ms), Trouble::Restart { crash: rng.chance(600) }));
         }
         // An acknowledgement that is lost on a connection that lives comes with the next connection only.
         if self.broker.drop_acks_per_mille > 0 {
@@ -183,7 +201,12 @@ impl Script {
             })
             .collect();
         let filters = filters(rng, device);
-        Self { topics, filters, messages, window, retry_ms: 1000 + rng.below(3000) }
+        let naps = rng.chance(300).then(|| {
+            let duration_s = 2 + u16::try_from(rng.below(20)).expect("small");
+            // Some oversleep at times: 1.5 × their duration is the limit.
+            Naps { duration_s, longest_ms: u64::from(duration_s) * [900, 1400, 1800][pick(rng, 3)] }
+        });
+        Self { topics, filters, messages, window, retry_ms: 1000 + rng.below(3000), naps }
     }
 }
 

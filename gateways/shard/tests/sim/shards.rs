@@ -1,9 +1,12 @@
 //! The driver's side of the shards: they are made, their turns end, and what they say is carried away.
 
+use crate::event::Event;
+use crate::judge::policy;
 use crate::lines::Line;
 use crate::plan::Plan;
-use crate::world::{Event, World};
-use bridge_core::bridge::{BridgeSettings, LinkId, ListenerRules, Policy};
+use crate::restarts::Store;
+use crate::world::World;
+use bridge_core::bridge::{BridgeSettings, LinkId, ListenerRules};
 use bridge_core::gate::Gates;
 use bridge_core::link::{LinkSettings, Password, SessionScope, VersionChoice};
 use bridge_core::meter::Meter;
@@ -24,6 +27,8 @@ pub(crate) struct Side {
     pub(crate) timer_at: Option<u64>,
     /// Of all its parts.
     meters: Vec<Arc<Meter>>,
+    /// The store is writing what it has changed.
+    pub(crate) writing: bool,
 }
 
 impl Side {
@@ -42,6 +47,7 @@ impl World {
                 self.end_turn(shard);
             }
         }
+        self.stop_if_done();
     }
 
     pub(crate) fn end_turn(&mut self, shard: usize) {
@@ -64,6 +70,8 @@ impl World {
         for forward in forwards {
             self.timeline.plan(self.now, Event::Forward(forward));
         }
+        self.carry_questions(shard);
+        self.carry_records(shard);
         self.tend_lines(shard);
         self.check_bounds(shard);
         let side = &mut self.shards[shard];
@@ -96,15 +104,22 @@ impl World {
 }
 
 /// A shard with one MQTT-SN machine and one listener.
-pub(crate) fn side(plan: &Plan, id: ShardId, directory: &Arc<Directory>, gates: &Gates, seed: u64) -> Side {
+pub(crate) fn side(
+    plan: &Plan,
+    id: ShardId,
+    directory: &Arc<Directory>,
+    gates: &Gates,
+    store: &Store,
+    seed: u64,
+) -> Side {
     let gateway = GatewayId(0);
     let mountpoint = Template::parse("", Literals::TopicName).expect("nothing is a template");
     let bridge = BridgeSettings {
-        links: (0..plan.links).map(|link| link_settings(plan, id, LinkId(link))).collect(),
+        links: (0..plan.links).map(|link| link_settings(plan, store, id, LinkId(link))).collect(),
         listeners: vec![ListenerRules::new(mountpoint)],
         node: "sim".into(),
         status: None,
-        policy: Policy::default(),
+        policy: policy(plan),
         seed,
     };
     let settings = ShardSettings {
@@ -114,20 +129,23 @@ pub(crate) fn side(plan: &Plan, id: ShardId, directory: &Arc<Directory>, gates: 
         gates: gates.clone(),
         directory: Arc::clone(directory),
         max_routes: plan.max_routes,
-        durable: false,
+        durable: plan.durable,
         seed,
     };
-    let machine = Mqttsn::new(gateway, MqttsnConfig::default(), vec![ListenerId(0)], seed);
+    let config = MqttsnConfig { sleep_queue: plan.hold, ..MqttsnConfig::default() };
+    let machine = Mqttsn::new(gateway, config, vec![ListenerId(0)], seed);
     let lines = (0..plan.links).map(|_| Line::default()).collect();
     let of_machine = machine.meter();
     let shard = Shard::new(settings, vec![Box::new(machine)]);
     let meters = shard.meters().into_iter().chain([of_machine]).collect();
-    Side { shard, lines, dirty: false, timer_at: None, meters }
+    Side { shard, lines, dirty: false, timer_at: None, meters, writing: false }
 }
 
-fn link_settings(plan: &Plan, shard: ShardId, link: LinkId) -> LinkSettings {
+fn link_settings(plan: &Plan, store: &Store, shard: ShardId, link: LinkId) -> LinkSettings {
+    let client_id = format!("sim-{}-{}", shard.0, link.0);
+    let scope = if plan.durable { SessionScope::Durable(store.session(&client_id)) } else { SessionScope::Process };
     LinkSettings {
-        client_id: format!("sim-{}-{}", shard.0, link.0),
+        client_id,
         username: String::new(),
         password: Password::default(),
         keepalive_s: 30,
@@ -137,7 +155,7 @@ fn link_settings(plan: &Plan, shard: ShardId, link: LinkId) -> LinkSettings {
         servers: vec!["h:1883".into()],
         will: None,
         session_expiry_s: 3600,
-        scope: SessionScope::Process,
+        scope,
         queue: plan.queue,
     }
 }

@@ -2,9 +2,10 @@
 
 use crate::checks::{Checks, Tally};
 use crate::device::{Device, Said};
-use crate::lines::LineEvent;
+use crate::event::Event;
 use crate::network::{Air, Timeline};
-use crate::plan::{Plan, Script, Trouble, any_qos, down_topic, pick};
+use crate::plan::{Plan, Script, Trouble};
+use crate::restarts::Store;
 use crate::shards::{Side, side};
 use crate::spots::Spot;
 use bridge_core::gate::Gates;
@@ -12,14 +13,12 @@ use bridge_core::owners::Directory;
 use bridge_core::peer::{ListenerId, Peer, Proven, ShardId};
 use bridge_core::rng::Rng;
 use bridge_core::time::Now;
-use codec_mqtt::Qos;
 use codec_mqttsn as sn;
-use shard::Forward;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use support::broker::{Crash, Message, SimBroker};
+use support::broker::SimBroker;
 
 /// Everything there is.
 pub(crate) struct World {
@@ -28,6 +27,10 @@ pub(crate) struct World {
     pub(crate) now: u64,
     pub(crate) timeline: Timeline<Event>,
     pub(crate) shards: Vec<Side>,
+    /// What outlives the process.
+    pub(crate) store: Store,
+    /// The process stops, by then at the latest.
+    pub(crate) stopping: Option<u64>,
     pub(crate) broker: SimBroker,
     pub(crate) next_conn: u64,
     /// Connections that have broken while octets were on their way to the broker: these are lost.
@@ -42,54 +45,18 @@ pub(crate) struct World {
     pub(crate) checks: Checks,
     pub(crate) air: Air,
     /// When the broker is to be slow no more.
-    slow_until: u64,
+    pub(crate) slow_until: u64,
     /// Of each event with its time: two runs of one seed have one trace.
     trace: DefaultHasher,
-}
-
-#[derive(Debug)]
-pub(crate) enum Event {
-    /// A datagram of a device, and from where it was sent.
-    ToShard {
-        from: SocketAddr,
-        bytes: Vec<u8>,
-    },
-    /// A datagram to whoever is there.
-    ToDevice {
-        to: SocketAddr,
-        bytes: Vec<u8>,
-    },
-    DeviceTimer(usize),
-    ShardTimer(usize),
-    /// The driver has something to do for a shard.
-    Turn(usize),
-    Forward(Forward),
-    Line {
-        shard: usize,
-        link: u16,
-        what: LineEvent,
-    },
-    /// The broker notices that a connection is gone.
-    Noticed {
-        conn: u64,
-    },
-    /// Octets that were on their way to the broker.
-    ToBroker {
-        conn: u64,
-        bytes: Vec<u8>,
-    },
-    BrokerUp,
-    /// The broker may be slow no more.
-    BrokerSwift,
-    Trouble(Trouble),
 }
 
 impl World {
     pub(crate) fn new(seed: u64, keeps_sessions: bool) -> Self {
         let (plan, mut rng) = Plan::by_lot(seed, keeps_sessions);
         let directory = Arc::new(Directory::default());
-        let gates = Gates::default();
-        let shards = (0..plan.shards).map(|id| side(&plan, ShardId(id), &directory, &gates, rng.next_u64())).collect();
+        let (gates, store) = (Gates::default(), Store::default());
+        let shards =
+            (0..plan.shards).map(|id| side(&plan, ShardId(id), &directory, &gates, &store, rng.next_u64())).collect();
         let devices: Vec<Device> = (0..plan.devices)
             .map(|index| {
                 let script = Script::by_lot(&mut rng, index, plan.span_ms);
@@ -106,6 +73,8 @@ impl World {
             timeline: Timeline::new(),
             now: 0,
             shards,
+            store,
+            stopping: None,
             broker,
             next_conn: 0,
             broken: BTreeSet::new(),
@@ -149,17 +118,18 @@ impl World {
         self.checks.calm = true;
         self.trouble(Trouble::Publish { messages: 40 });
         self.run_until(self.now + 60_000);
-        self.checks.finish(&self.devices);
         self.count();
+        self.checks.finish(&self.devices);
         self.checks.tally
     }
 
     /// What the gateway has counted.
-    fn count(&mut self) {
+    pub(crate) fn count(&mut self) {
         let (tally, shards) = (&mut self.checks.tally, &self.shards);
         let counted = |label| shards.iter().map(|side| side.counted(label)).sum::<u64>();
-        tally.followed = counted(("reason", "moved"));
-        tally.forwarded = counted(("result", "sent"));
+        tally.followed += counted(("reason", "moved"));
+        tally.held_too_many += counted(("policy", "drop-oldest"));
+        tally.forwarded += counted(("result", "sent"));
     }
 
     /// Waits until everybody has done what there was to do.
@@ -189,6 +159,7 @@ impl World {
             }
             let Some((at, event)) = self.timeline.pop() else { break };
             self.now = at.max(self.now);
+            self.checks.now = self.now;
             self.checks.tally.steps += 1;
             assert!(self.checks.tally.steps < MAX_STEPS, "it goes round in circles: {event:?}");
             (at, std::mem::discriminant(&event)).hash(&mut self.trace);
@@ -201,6 +172,10 @@ impl World {
     /// No more trouble: everything gets its chance to finish.
     fn calm_down(&mut self) {
         self.air = Air::CALM;
+        for index in 0..self.devices.len() {
+            self.devices[index].stay_awake(self.now);
+            self.wake(index);
+        }
         self.broker.set_up();
         let options = self.broker.options();
         (options.hold_acks, options.drop_acks_per_mille) = (false, 0);
@@ -217,7 +192,7 @@ impl World {
     }
 
     fn is_quiet(&self) -> bool {
-        self.devices.iter().all(Device::is_done) && self.lines_are_idle()
+        !self.shards.is_empty() && self.devices.iter().all(Device::is_done) && self.lines_are_idle()
     }
 
     fn happen(&mut self, event: Event) {
@@ -248,6 +223,11 @@ impl World {
                 self.shards[shard].shard.forwarded(now, &forward);
                 self.shards[shard].dirty = true;
             }
+            Event::Answer { shard, answer } => {
+                let now = self.clock();
+                self.shards[shard].shard.answer(now, answer);
+                self.shards[shard].dirty = true;
+            }
             Event::Line { shard, link, what } => {
                 self.on_line(shard, link, what);
                 self.shards[shard].dirty = true;
@@ -262,6 +242,9 @@ impl World {
                 self.broker.disconnect(conn);
                 self.after_broker();
             }
+            Event::Written { shard, records } => self.on_written(shard, records),
+            Event::StopNow => self.stop_if_done(),
+            Event::Boot => self.boot(),
             Event::BrokerUp => self.broker.set_up(),
             Event::BrokerSwift if self.now < self.slow_until => {}
             Event::BrokerSwift => {
@@ -277,6 +260,9 @@ impl World {
         let now = self.clock();
         if let Some(index) = self.author(from, bytes) {
             self.checks.handed(index, &self.devices[index], bytes);
+        }
+        if self.shards.is_empty() {
+            return;
         }
         // As the kernel spreads addresses over sockets: by hash, so always to the same one.
         let shard = usize::from(from.port()).wrapping_mul(31) % self.shards.len();
@@ -323,35 +309,6 @@ impl World {
         }
     }
 
-    fn trouble(&mut self, trouble: Trouble) {
-        match trouble {
-            Trouble::Cut { broker_notices_ms } => {
-                let (shard, link) =
-                    (pick(&mut self.rng, self.shards.len()), self.rng.below(u64::from(self.plan.links)));
-                self.cut(shard, u16::try_from(link).expect("a few"), broker_notices_ms);
-            }
-            Trouble::Crash { down_ms, forget } => {
-                self.broker.crash(Crash { keep_sessions: !forget, keep_retained: true });
-                self.after_broker();
-                self.timeline.plan(self.now + down_ms, Event::BrokerUp);
-            }
-            Trouble::Slow { ms } => {
-                self.broker.options().hold_acks = true;
-                self.slow_until = self.slow_until.max(self.now + ms);
-                self.timeline.plan(self.now + ms, Event::BrokerSwift);
-            }
-            Trouble::Move(how) => self.move_one(how),
-            Trouble::Publish { messages } => {
-                for _ in 0..messages {
-                    let (topic, qos) = (down_topic(&mut self.rng), any_qos(&mut self.rng));
-                    let payload = self.checks.publishes(&topic, qos, &self.devices);
-                    self.broker.publish(Message::new(&topic, payload, mqtt(qos)));
-                }
-                self.after_broker();
-            }
-        }
-    }
-
     /// The broker did something: what it took is checked, and what it says is on its way.
     pub(crate) fn after_broker(&mut self) {
         for accepted in self.broker.take_accepted() {
@@ -362,14 +319,6 @@ impl World {
 
     pub(crate) const fn clock(&self) -> Now {
         Now { mono_ms: self.now, wall_ms: 1_600_000_000_000 + self.now }
-    }
-}
-
-const fn mqtt(qos: codec_mqttsn::Qos) -> Qos {
-    match qos {
-        codec_mqttsn::Qos::AtMostOnce | codec_mqttsn::Qos::MinusOne => Qos::AtMostOnce,
-        codec_mqttsn::Qos::AtLeastOnce => Qos::AtLeastOnce,
-        codec_mqttsn::Qos::ExactlyOnce => Qos::ExactlyOnce,
     }
 }
 

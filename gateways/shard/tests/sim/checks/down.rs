@@ -13,6 +13,8 @@ pub(super) struct Downlinks {
     /// The broker never forgets a session.
     keeps_sessions: bool,
     has_identifiers: bool,
+    /// A process has crashed.
+    crashed: bool,
     downlinks: Vec<Downlink>,
     /// Per device, topic and QoS: the latest message that was sent to it for the first time.
     sent: BTreeMap<(usize, String, u8), usize>,
@@ -24,6 +26,9 @@ pub(super) struct Downlinks {
 struct Downlink {
     topic: String,
     calm: bool,
+    at: u64,
+    /// It may come once more than it should: the process has crashed since.
+    again: bool,
     qos: Qos,
     /// Copies that a device must get, those of QoS 0 aside, and may get at most; by device.
     owed: BTreeMap<usize, Owed>,
@@ -44,6 +49,7 @@ impl Downlinks {
         Self {
             keeps_sessions: plan.keeps_sessions,
             has_identifiers: plan.has_identifiers(),
+            crashed: false,
             downlinks: Vec::new(),
             sent: BTreeMap::new(),
             heard: BTreeMap::new(),
@@ -51,7 +57,14 @@ impl Downlinks {
     }
 
     /// A message to devices is about to be published; returns its payload.
-    pub(super) fn publishes(&mut self, topic: &str, qos: Qos, devices: &[Device], calm: bool) -> Vec<u8> {
+    pub(super) fn publishes(
+        &mut self,
+        topic: &str,
+        qos: Qos,
+        devices: &[Device],
+        (now, calm): (u64, bool),
+        unsettled: bool,
+    ) -> Vec<u8> {
         let number = self.downlinks.len();
         let mut owed = BTreeMap::new();
         for (index, device) in devices.iter().enumerate() {
@@ -59,10 +72,20 @@ impl Downlinks {
             let all: Vec<u8> = device.script.filters.iter().filter_map(|filter| lower(&filter)).collect();
             let (Some(&least), Some(&most)) = (all.iter().min(), all.iter().max()) else { continue };
             let must = device.in_force().filter(|filter| lower(filter).is_some_and(|qos| qos > 0)).count();
+            let must = if unsettled { 0 } else { must };
             owed.insert(index, Owed { must: count(must), may: count(all.len()), qos: (least, most) });
         }
         let (heard, sent) = (BTreeMap::new(), BTreeMap::new());
-        self.downlinks.push(Downlink { topic: topic.to_owned(), calm, qos, owed, heard, sent });
+        self.downlinks.push(Downlink {
+            topic: topic.to_owned(),
+            calm,
+            at: now,
+            again: unsettled,
+            qos,
+            owed,
+            heard,
+            sent,
+        });
         format!("d {number} {topic}").into_bytes()
     }
 
@@ -75,7 +98,7 @@ impl Downlinks {
         *times += 1;
         let Some(owed) = downlink.owed.get(&index).filter(|_| self.has_identifiers) else { return };
         let id = &device.id;
-        let once = downlink.qos == Qos::AtMostOnce;
+        let once = downlink.qos == Qos::AtMostOnce && !downlink.again;
         assert!(!once || *times <= owed.may, "{id} is sent message {number} with QoS 0 {times} times");
         assert!(bits(publish.qos) <= owed.qos.1, "{id} is sent message {number} with too high a QoS");
         if *times > 1 || owed.may > 1 {
@@ -96,7 +119,7 @@ impl Downlinks {
         };
         let times = downlink.heard.entry(index).or_default();
         *times += 1;
-        let strict = self.has_identifiers && owed.qos.0 == 2;
+        let strict = self.has_identifiers && owed.qos.0 == 2 && !downlink.again && !self.crashed;
         assert!(!strict || *times <= owed.may, "{id} hears message {number} of QoS 2 {times} times");
         if *times == 1 && owed.may == 1 && owed.qos.0 > 0 && self.has_identifiers {
             let latest = self.heard.entry((index, downlink.topic.clone(), bits(downlink.qos))).or_insert(number);
@@ -105,7 +128,27 @@ impl Downlinks {
         }
     }
 
-    pub(super) fn finish(&self, devices: &[Device]) {
+    pub(super) fn restarts(&mut self, crash: bool, changes: bool) {
+        self.crashed |= crash;
+        for downlink in &mut self.downlinks {
+            downlink.again |= crash || changes;
+            if changes {
+                downlink.owed.values_mut().for_each(|owed| owed.must = 0);
+            }
+        }
+    }
+
+    /// What a device was granted a moment before a crash may not be in the store.
+    pub(super) fn doubt(&mut self, index: usize, now: u64) {
+        let lately = |downlink: &&mut Downlink| downlink.at + UNWRITTEN_MS >= now;
+        for owed in self.downlinks.iter_mut().filter(lately).filter_map(|downlink| downlink.owed.get_mut(&index)) {
+            owed.must = 0;
+        }
+    }
+
+    /// What was dropped for want of room, `dropped` copies in all, may be missing. Returns how many are.
+    pub(super) fn finish(&self, devices: &[Device], dropped: u64) -> u64 {
+        let mut missed = 0;
         for (number, downlink) in self.downlinks.iter().enumerate() {
             if !downlink.calm && !self.keeps_sessions {
                 continue;
@@ -113,11 +156,16 @@ impl Downlinks {
             for (&index, owed) in &downlink.owed {
                 let times = downlink.heard.get(&index).copied().unwrap_or_default();
                 let (id, topic, must) = (&devices[index].id, &downlink.topic, owed.must);
-                assert!(times >= must, "{id} hears message {number} on {topic} {times} times of {must}");
+                missed += u64::from(must.saturating_sub(times));
+                assert!(missed <= dropped, "{id} hears message {number} on {topic} {times} times of {must}");
             }
         }
+        missed
     }
 }
+
+/// The longest that something changed is not in the store.
+const UNWRITTEN_MS: u64 = 100;
 
 fn count(number: usize) -> u32 {
     u32::try_from(number).expect("a handful")

@@ -16,6 +16,16 @@ pub(crate) struct Tally {
     pub(crate) forwarded: u64,
     /// Datagrams in a forwarder's envelope.
     pub(crate) enveloped: u64,
+    /// Questions whether a client may come in.
+    pub(crate) asked: u64,
+    /// Processes that ended.
+    pub(crate) restarts: u64,
+    /// Times that a device was told that it may sleep, or sleep on.
+    pub(crate) naps: u64,
+    /// Messages dropped because too many were held for a device.
+    pub(crate) held_too_many: u64,
+    /// Those of them that it would have had to get.
+    pub(crate) missed: u64,
 }
 
 impl std::ops::AddAssign for Tally {
@@ -30,5 +40,10 @@ impl std::ops::AddAssign for Tally {
         self.followed += other.followed;
         self.forwarded += other.forwarded;
         self.enveloped += other.enveloped;
+        self.asked += other.asked;
+        self.restarts += other.restarts;
+        self.naps += other.naps;
+        self.held_too_many += other.held_too_many;
+        self.missed += other.missed;
     }
 }

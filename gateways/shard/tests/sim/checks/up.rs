@@ -67,6 +67,13 @@ impl Uplinks {
         uplink.acknowledged = true;
     }
 
+    /// What was not answered in full may be published once more by the next process.
+    pub(super) fn crash(&mut self) {
+        for uplink in self.uplinks.iter_mut().flatten().filter(|uplink| !uplink.released) {
+            uplink.twice = true;
+        }
+    }
+
     /// The broker has taken a message.
     pub(super) fn accepted(&mut self, accepted: &Accepted, devices: &[Device], tally: &mut Tally) {
         let Some((index, seq)) = index_and_seq(&accepted.payload) else { return };

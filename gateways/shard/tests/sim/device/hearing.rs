@@ -1,13 +1,21 @@
 //! What a device makes of what it is sent.
 
 use super::{Ask, Device, Heard, Request, Said, say};
+use crate::network::DETOUR_MS;
 use crate::plan::TopicForm;
 use codec_mqttsn as sn;
 use codec_mqttsn::{Ack, Message, MsgId, Qos, ReturnCode, Topic, TopicId};
 
 impl Device {
     pub(crate) fn receive(&mut self, now: u64, bytes: &[u8], said: &mut Said) {
+        if self.is_asleep() {
+            return;
+        }
         let frame = sn::decode(bytes).unwrap_or_else(|fault| panic!("{} was sent {bytes:02X?}: {fault:?}", self.id));
+        if let Some(request) = self.request.as_mut().filter(|request| request.what == Ask::Wake) {
+            // PINGRESP comes last: as long as something comes, it waits.
+            (request.due, request.tries) = (now + self.script.retry_ms, 0);
+        }
         match frame.message {
             Message::Connack { code } => self.on_connack(now, code),
             Message::Regack(ack) => self.on_regack(now, ack),
@@ -25,22 +33,25 @@ impl Device {
                 self.names.insert(topic_id, register.topic_name.to_owned());
                 say(said, &Message::Regack(Ack { topic_id, msg_id, code: ReturnCode::Accepted }));
             }
-            Message::Publish(publish) => self.on_publish(&publish, said),
+            Message::Publish(publish) => self.on_publish(now, &publish, said),
             Message::Pubrel { msg_id } => {
                 if self.open.remove(&msg_id) {
-                    self.closed.push_back(msg_id);
-                    if self.closed.len() > 64 {
-                        self.closed.pop_front();
-                    }
+                    self.closed.push_back((msg_id, now + 2 * DETOUR_MS));
                 }
                 say(said, &Message::Pubcomp { msg_id });
             }
+            Message::Pingresp if self.waits_for(Ask::Wake) => self.doze(now),
             Message::Pingresp => self.answered(|request| request.what == Ask::Ping),
+            Message::Disconnect { .. } if self.waits_for(Ask::Sleep) => self.doze(now),
             // One that was meant for an earlier connection does no harm: it connects again.
             Message::Disconnect { .. } if self.connected => self.reconnect(now),
             Message::Disconnect { .. } => {}
             other => panic!("{} was sent {other:?}", self.id),
         }
+    }
+
+    fn waits_for(&self, what: Ask) -> bool {
+        self.request.as_ref().is_some_and(|request| request.what == what)
     }
 
     fn answered(&mut self, fits: impl Fn(&Request) -> bool) {
@@ -61,6 +72,7 @@ impl Device {
         let Some(Ask::Register(topic)) = self.take_request(ack.msg_id) else { return };
         assert_eq!(ack.code, ReturnCode::Accepted, "{} may register", self.id);
         self.topic_ids[topic] = Some(ack.topic_id);
+        self.granted_at = now;
         if let TopicForm::Name(name) = &self.script.topics[topic] {
             self.names.insert(ack.topic_id, name.clone());
         }
@@ -79,7 +91,7 @@ impl Device {
         let (name, qos) = &self.script.filters[filter];
         assert_eq!((ack.code, ack.qos), (ReturnCode::Accepted, *qos), "{} may subscribe to {name}", self.id);
         self.request = None;
-        (self.subscribed[filter], self.standing[filter]) = (true, true);
+        (self.subscribed[filter], self.standing[filter], self.granted_at) = (true, true, now);
         if ack.topic_id != TopicId(0) {
             self.names.insert(ack.topic_id, name.clone());
         }
@@ -115,14 +127,15 @@ impl Device {
         }
     }
 
-    fn on_publish(&mut self, publish: &sn::Publish<'_>, said: &mut Said) {
+    fn on_publish(&mut self, now: u64, publish: &sn::Publish<'_>, said: &mut Said) {
         let name = match publish.topic {
             Topic::Normal(id) => self.names.get(&id).cloned(),
             Topic::Short(octets) => String::from_utf8(octets.to_vec()).ok(),
             Topic::Predefined(_) | Topic::Inline(_) | Topic::Reserved(_) => None,
         };
         let msg_id = publish.msg_id;
-        let taken = self.open.contains(&msg_id) || self.closed.contains(&msg_id);
+        while self.closed.pop_front_if(|(_, until)| *until < now).is_some() {}
+        let taken = self.open.contains(&msg_id) || self.closed.iter().any(|(closed, _)| *closed == msg_id);
         if publish.qos == Qos::ExactlyOnce && taken {
             say(said, &Message::Pubrec { msg_id });
             return;

@@ -9,6 +9,8 @@ impl Device {
         self.moves += 1;
         match how {
             How::Unaware => {}
+            // It will find out when it wakes up.
+            How::Aware if self.is_asleep() => {}
             // One that is not waiting for anything may say it by PINGREQ.
             How::Aware if self.connected && self.names_itself && self.request.is_none() => self.ping_at = now,
             How::Aware => self.reconnect(now),
@@ -16,6 +18,7 @@ impl Device {
                 self.topic_ids.fill(None);
                 self.subscribed.fill(false);
                 self.names.clear();
+                self.asleep_until = None;
                 self.reconnect(now);
             }
         }
@@ -31,6 +34,6 @@ impl Device {
 
     /// PINGREQ carries the client id.
     pub(super) fn says_its_name(&self, what: Ask) -> Option<&str> {
-        (what == Ask::Ping && self.names_itself).then_some(&*self.id)
+        (what == Ask::Wake || self.names_itself).then_some(&*self.id)
     }
 }

@@ -1,0 +1,51 @@
+//! What goes wrong, or happens, by lot.
+
+use crate::event::Event;
+use crate::plan::{Trouble, any_qos, down_topic, pick};
+use crate::shards::Side;
+use crate::world::World;
+use codec_mqtt::Qos;
+use support::broker::{Crash, Message};
+
+impl World {
+    pub(crate) fn trouble(&mut self, trouble: Trouble) {
+        match trouble {
+            Trouble::Cut { .. } if self.shards.is_empty() => {}
+            Trouble::Cut { broker_notices_ms } => {
+                let (shard, link) =
+                    (pick(&mut self.rng, self.shards.len()), self.rng.below(u64::from(self.plan.links)));
+                self.cut(shard, u16::try_from(link).expect("a few"), broker_notices_ms);
+            }
+            Trouble::Crash { down_ms, forget } => {
+                self.broker.crash(Crash { keep_sessions: !forget, keep_retained: true });
+                self.after_broker();
+                self.timeline.plan(self.now + down_ms, Event::BrokerUp);
+            }
+            Trouble::Slow { ms } => {
+                self.broker.options().hold_acks = true;
+                self.slow_until = self.slow_until.max(self.now + ms);
+                self.timeline.plan(self.now + ms, Event::BrokerSwift);
+            }
+            Trouble::Restart { crash } => self.restart(crash),
+            Trouble::Move(how) => self.move_one(how),
+            Trouble::Publish { messages } => {
+                let ready = |side: &Side| side.shard.is_reachable();
+                self.checks.unsettled &= self.shards.is_empty() || !self.shards.iter().all(ready);
+                for _ in 0..messages {
+                    let (topic, qos) = (down_topic(&mut self.rng), any_qos(&mut self.rng));
+                    let payload = self.checks.publishes(&topic, qos, &self.devices);
+                    self.broker.publish(Message::new(&topic, payload, mqtt(qos)));
+                }
+                self.after_broker();
+            }
+        }
+    }
+}
+
+const fn mqtt(qos: codec_mqttsn::Qos) -> Qos {
+    match qos {
+        codec_mqttsn::Qos::AtMostOnce | codec_mqttsn::Qos::MinusOne => Qos::AtMostOnce,
+        codec_mqttsn::Qos::AtLeastOnce => Qos::AtLeastOnce,
+        codec_mqttsn::Qos::ExactlyOnce => Qos::ExactlyOnce,
+    }
+}
