@@ -138,6 +138,19 @@ impl Control {
         local.filter(|ip| !ip.is_multicast())
     }
 
+    /// Whether the first `filled` bytes tell that the datagram was sent to everybody in an IPv4 network: then the address
+    /// in its header is not the one that the kernel would answer from.
+    pub(crate) fn is_broadcast(&self, filled: usize) -> bool {
+        let mut rest = self.bytes.get(..filled).unwrap_or_default();
+        while let Some((level, kind, data, after)) = next_message(rest) {
+            rest = after;
+            if (level, kind) == (libc::IPPROTO_IP, libc::IP_PKTINFO) {
+                return field::<4>(data, 8).is_some_and(|header| Some(header) != field::<4>(data, 4));
+            }
+        }
+        false
+    }
+
     fn put(&mut self, at: usize, value: &[u8]) {
         put(&mut self.bytes, at, value);
     }

@@ -24,7 +24,7 @@ use bridge_core::ask::Answer;
 use bridge_core::auth::AuthRules;
 use bridge_core::bridge::LinkId;
 use bridge_core::meter::{Counts, Meter};
-use bridge_core::peer::{GatewayId, ListenerId, Peer, Proven};
+use bridge_core::peer::{GatewayId, ListenerId, Peer, Proven, ShardId};
 use bridge_core::time::{Deadline, Now};
 use counts::DriverCount;
 use line::Line;
@@ -291,6 +291,10 @@ impl Driver {
             self.counts.up(DriverCount::ReceiveBatches);
             self.counts.add(DriverCount::Oversized, self.batch.oversized() as u64);
             for datagram in self.batch.iter() {
+                if datagram.broadcast && self.shard.id() != ShardId(0) {
+                    // The first shard has it, too: one answer is enough, and one publication.
+                    continue;
+                }
                 let peer = Peer::plain(port.listener, datagram.peer, datagram.local);
                 self.shard.datagram(now, peer, Proven::default(), datagram.bytes);
             }

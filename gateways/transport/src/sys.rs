@@ -43,6 +43,10 @@ impl Envelope {
     pub(crate) fn local(&self) -> Option<IpAddr> {
         self.control.decode(self.control_filled)
     }
+
+    pub(crate) fn is_broadcast(&self) -> bool {
+        self.control.is_broadcast(self.control_filled)
+    }
 }
 
 /// A datagram on its way out.

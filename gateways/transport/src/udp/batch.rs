@@ -25,6 +25,8 @@ pub struct Datagram<'a> {
     pub peer: SocketAddr,
     /// Our address that an answer must come from, when the listener is bound to all of them.
     pub local: Option<IpAddr>,
+    /// It was sent to everybody in an IPv4 network: the kernel shows it to every socket that shares the port.
+    pub broadcast: bool,
     /// What it carries; may be empty.
     pub bytes: &'a [u8],
 }
@@ -54,7 +56,8 @@ impl Batch {
         self.envelopes.iter().zip(self.slots.chunks_exact(self.stride)).take(self.filled).filter_map(
             |(envelope, slot)| {
                 let bytes = slot.get(..envelope.bytes).filter(|_| !envelope.truncated)?;
-                Some(Datagram { peer: envelope.peer()?, local: envelope.local(), bytes })
+                let (local, broadcast) = (envelope.local(), envelope.is_broadcast());
+                Some(Datagram { peer: envelope.peer()?, local, broadcast, bytes })
             },
         )
     }

@@ -107,7 +107,7 @@ async fn ipv6_peers_are_heard_and_answered() {
     device.send_to(b"six", listener.local_addr()).unwrap();
     receive(&mut listener, &mut batch).await;
     let datagram = batch.iter().next().unwrap();
-    assert_eq!(datagram, Datagram { peer: device.local_addr().unwrap(), local: None, bytes: b"six" });
+    assert_eq!(datagram, Datagram { peer: device.local_addr().unwrap(), local: None, broadcast: false, bytes: b"six" });
     queue.push(datagram.peer, datagram.local, b"back");
     flush(&mut listener, &mut queue).await;
     assert_eq!(hear(&device), (b"back".to_vec(), listener.local_addr()));
@@ -120,7 +120,8 @@ async fn answered_from_where_it_was_asked(listener: &mut UdpListener, from: Sock
     device.send_to(b"where?", to).unwrap();
     assert_eq!(receive(listener, &mut batch).await, 1);
     let datagram = batch.iter().next().unwrap();
-    let expected = Datagram { peer: device.local_addr().unwrap(), local: Some(to.ip()), bytes: b"where?" };
+    let peer = device.local_addr().unwrap();
+    let expected = Datagram { peer, local: Some(to.ip()), broadcast: false, bytes: b"where?" };
     assert_eq!(datagram, expected);
     queue.push(datagram.peer, datagram.local, b"here");
     flush(listener, &mut queue).await;
@@ -203,6 +204,24 @@ async fn a_listener_broadcasts_only_once_it_may() {
     flush(speaker, &mut queue).await;
     let from = (Ipv4Addr::LOCALHOST, speaker.local_addr().port()).into();
     assert_eq!(hear(&neighbour), (b"heard".to_vec(), from));
+}
+
+#[tokio::test]
+async fn a_broadcast_reaches_every_worker_and_is_known_for_what_it_is() {
+    for any in [ANY_V4, ANY_V6] {
+        let workers = bind(any, 2, 1 << 16).unwrap();
+        let to = (Ipv4Addr::new(127, 255, 255, 255), workers[0].local_addr().port());
+        let neighbour = device(V4);
+        neighbour.set_broadcast(true).unwrap();
+        neighbour.send_to(b"who is there?", to).unwrap();
+        for worker in workers {
+            let (mut worker, mut batch) = (worker.listen().unwrap(), Batch::new(2048));
+            receive(&mut worker, &mut batch).await;
+            let datagram = batch.iter().next().unwrap();
+            let (peer, local) = (neighbour.local_addr().unwrap(), Some(Ipv4Addr::LOCALHOST.into()));
+            assert_eq!(datagram, Datagram { peer, local, broadcast: true, bytes: b"who is there?" });
+        }
+    }
 }
 
 #[tokio::test]
