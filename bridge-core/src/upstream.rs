@@ -158,7 +158,8 @@ pub(crate) struct Upstream {
     granted_last: u32,
     scratch: Vec<Key>,
     /// What the next process must know of the filters, as far as it has changed; `None` = there is nobody to tell.
-    changes: Option<IndexMap<Box<str>, Change, FixedState>>,
+    /// Devices choose the filters, so nobody may know how they are hashed.
+    changes: Option<IndexMap<Box<str>, Change, foldhash::quality::RandomState>>,
 }
 
 impl Upstream {

@@ -58,6 +58,11 @@ impl FromStr for Network {
             Some(text) if plain(text) => text.parse().map_err(|_too_large| fault)?,
             Some(_) => return Err(fault),
         };
+        // Addresses are compared as IPv4 where they are that, so a network of such is one of IPv4.
+        let (address, prefix) = match (address.to_canonical(), prefix.checked_sub(96)) {
+            (v4 @ IpAddr::V4(_), Some(prefix)) if address.is_ipv6() => (v4, prefix),
+            _ => (address, prefix),
+        };
         let base = masked(address, prefix).ok_or(fault)?;
         Ok(Self { base, prefix })
     }
@@ -90,6 +95,10 @@ mod tests {
             ("2001:db8::/32",      "2001:db8:1::1",     true),
             ("2001:db8::/32",      "2001:db9::1",       false),
             ("10.0.0.0/8",         "::ffff:10.0.0.1",   true),
+            ("::ffff:10.0.0.1",    "10.0.0.1",          true),
+            ("::ffff:10.0.0.0/104", "10.1.2.3",         true),
+            ("::ffff:10.0.0.0/104", "11.0.0.0",         false),
+            ("::ffff:0:0/96",      "203.0.113.9",       true),
         ];
         for (network, address, inside) in table {
             let network: Network = network.parse().unwrap();
@@ -108,6 +117,7 @@ mod tests {
             ("10.0.0.0/+8", NetworkFault::Prefix(32)),
             ("10.0.0.0/99999999999", NetworkFault::Prefix(32)),
             ("::/129", NetworkFault::Prefix(128)),
+            ("::ffff:10.0.0.0/129", NetworkFault::Prefix(128)),
         ];
         for (text, fault) in table {
             assert_eq!(text.parse::<Network>(), Err(fault), "{text:?}");
