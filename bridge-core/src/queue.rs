@@ -135,6 +135,13 @@ impl<T> Queue<T> {
         self.is_empty() || (self.len() < mark(self.limits.max_messages) && self.bytes() < mark(self.limits.max_bytes))
     }
 
+    /// True while messages of QoS 1 and 2 take less than half of both limits: when those may come in that nobody waits for.
+    #[must_use]
+    pub fn has_spare_room(&self) -> bool {
+        let Line { waiting, bytes } = &self.lasting;
+        waiting.is_empty() || (waiting.len() < self.limits.max_messages / 2 && *bytes < self.limits.max_bytes / 2)
+    }
+
     fn fits(&self, bytes: usize) -> bool {
         self.bytes().saturating_add(bytes) <= self.limits.max_bytes && self.len() < self.limits.max_messages
     }

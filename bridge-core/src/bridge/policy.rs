@@ -69,12 +69,12 @@ impl Bridge {
         Taken::Done
     }
 
-    /// Publishes an event, if there are any, over the client's own link. A client never waits for what is told about it:
-    /// what finds no room is dropped.
+    /// Publishes an event, if there are any, over the client's own link. A client never waits for what is told about it, nor
+    /// does it find the queue full of that: what finds no room in the first half of it is dropped.
     pub(super) fn tell(&mut self, now: Now, client: ClientRef, what: &Event<'_>) {
         let (Some(who), Some(events)) = (self.clients.get(client.0), &mut self.events) else { return };
         let about = EventClient { gateway: who.gateway, id: &who.id, username: &who.identity.username };
-        let line = self.lines.get_mut(usize::from(who.link));
+        let line = self.lines.get_mut(usize::from(who.link)).filter(|line| line.link.has_spare_room());
         let taken =
             line.zip(events.write(now, &about, what)).map(|(line, message)| line.link.publish(now, None, "", &message));
         if !matches!(taken, Some(Taken::Done | Taken::Owed)) {

@@ -201,6 +201,12 @@ impl Link {
         }
     }
 
+    /// True while what waits for the broker leaves room for more than devices' own messages.
+    #[must_use]
+    pub fn has_spare_room(&self) -> bool {
+        self.queue.has_spare_room()
+    }
+
     /// What is to be written to the connection.
     #[must_use]
     pub fn pending(&self) -> &[u8] {

@@ -268,5 +268,10 @@ fn an_event_that_finds_no_room_is_dropped_and_counted() {
     for _ in 0..130 {
         assert_eq!(world.bridge.up(world.now, lamp, online("10.0.0.7:5")), Taken::Done);
     }
-    assert_eq!(world.bridge.counts.get(BridgeCount::EventsDropped), 30);
+    assert_eq!(world.bridge.counts.get(BridgeCount::EventsDropped), 80);
+    let what = message("a", "x", Qos::AtLeastOnce);
+    for token in 0..50 {
+        let taken = world.bridge.up(world.now, lamp, Uplink::Publish { token: Some(Token(token)), what });
+        assert_eq!(taken, Taken::Owed, "half of it is for what devices say");
+    }
 }
