@@ -318,7 +318,12 @@ impl Link {
         if self.phase.is_online() {
             self.requests.disconnected();
             self.pump_due = false;
-            self.release_by = None;
+            self.releases_cut = if self.release_by.take().is_some() { self.releases_cut.saturating_add(1) } else { 0 };
+            if self.releases_cut >= RELEASES {
+                // A broker that closes the connection at each PUBREL it does not know would do so for ever.
+                self.releases_cut = 0;
+                self.dial.leave_home();
+            }
             self.unacknowledged = 0;
             self.counts.set(LinkCount::Up, 0);
             self.events.push_back(LinkEvent::Down);
@@ -337,6 +342,8 @@ impl Attempt {
     }
 }
 
+/// Connections in a row that may end before the broker has released what an earlier life published.
+const RELEASES: u8 = 3;
 /// From the connection to CONNACK.
 const CONNACK_WITHIN_MS: u64 = 10_000;
 /// For a last DISCONNECT to leave.

@@ -20,7 +20,7 @@
 //! **Another life.** A process that goes on with the session of an earlier one does not know which of its QoS 2
 //! publications the broker still holds between PUBREC and PUBREL. One with the same packet id would be taken for a
 //! repetition, and lost. So PUBREL is sent for every packet id that may be held, and none of them is used before the
-//! broker has answered.
+//! broker has answered. With a broker that does not, or that closes the connection for it, the session is given up.
 //!
 //! **Subscriptions** belong to whoever is above the link. On [`LinkEvent::Up`] it asks again: with the session present
 //! for what was never answered, else for everything; requests made before are forgotten by then. The queue starts to move
@@ -138,6 +138,8 @@ pub struct Link {
     in_doubt: bool,
     /// An earlier life's publications are to be released until then.
     release_by: Option<Deadline>,
+    /// Connections in a row that ended before they were.
+    releases_cut: u8,
     /// Somebody was turned away, and is to be told when there is room.
     turned_away: bool,
     /// The queue may move at the next call of [`Link::timer`].
@@ -194,6 +196,7 @@ impl Link {
             in_doubt: false,
             discarded: false,
             release_by: None,
+            releases_cut: 0,
             turned_away: false,
             pump_due: false,
             reason: String::new(),

@@ -93,6 +93,21 @@ fn a_broker_that_releases_nothing_loses_the_session() {
 }
 
 #[test]
+fn a_broker_that_closes_at_each_release_loses_the_session() {
+    let mut bench = Bench::new(resuming(record("h:1883", 2)));
+    for _ in 0..3 {
+        bench.connect(true, &[]);
+        assert_eq!(bench.out()[..2], ["PUBREL 1", "PUBREL 2"]);
+        bench.close(Closed::Orderly);
+        bench.wait();
+    }
+    bench.open();
+    bench.hear(&accept(true, &[]));
+    assert_eq!(bench.out(), ["DISCONNECT"], "it is ended");
+    assert_eq!(bench.count(LinkCount::Connects), 3);
+}
+
+#[test]
 fn a_broker_that_has_released_everything_is_left_in_peace() {
     let mut bench = Bench::new(LinkSettings { keepalive_s: 0, ..resuming(record("h:1883", 1)) });
     bench.connect(true, &[]);
