@@ -83,6 +83,7 @@ impl Session {
     /// It has come through another listener, whose topics may stand elsewhere: its subscriptions follow it.
     pub(crate) fn rehome(&mut self, base: &Base, cx: &mut Cx<'_>, key: Key) {
         self.detach(base, cx);
+        self.subscriptions.forget_pending();
         if self.attach(base, cx, key).is_ok() {
             self.resubscribe(base, cx);
         }

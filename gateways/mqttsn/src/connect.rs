@@ -128,7 +128,7 @@ impl Mqttsn {
     }
 
     /// Another client is at the address of one that waits: the answer, when it comes, finds nobody.
-    fn dismiss(&mut self, cx: &mut Cx<'_>, key: Key) {
+    pub(crate) fn dismiss(&mut self, cx: &mut Cx<'_>, key: Key) {
         let Some(waiting) = self.waiting.remove(key) else { return };
         self.base.counts.set(Count::Waiting, self.waiting.len() as u64);
         self.disclaim(cx, &waiting.id);

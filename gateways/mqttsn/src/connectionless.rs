@@ -127,11 +127,14 @@ impl Connectionless {
         cx.bridge.connect(self.token(), &who)
     }
 
-    /// The rules have changed: it has to ask anew.
+    /// The rules have changed: it has to ask anew. Who is being asked still answers, and is not asked twice.
     pub(crate) fn forget(&mut self, cx: &mut Cx<'_>) {
-        if let Entry::In(client) = std::mem::replace(&mut self.entry, Entry::Unasked) {
+        if let Entry::In(client) = self.entry {
             // There is nothing that it could not say goodbye to.
             let _gone = cx.bridge.up(cx.now, client, Uplink::Disconnect);
+        }
+        if self.entry != Entry::Asked {
+            self.entry = Entry::Unasked;
         }
     }
 }

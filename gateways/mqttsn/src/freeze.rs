@@ -155,7 +155,9 @@ impl Session {
             self.down.registering = None;
             return;
         }
-        if let Some(flight) = self.down.in_flight.as_mut() {
+        // One whose topic the client is yet to be told waits for that.
+        let waits = self.down.waiting_flight().is_some_and(|way| !self.is_told(way));
+        if let Some(flight) = self.down.in_flight.as_mut().filter(|_| !waits) {
             flight.timer = Some(base.retry(cx.now, key, Due::Publish));
         }
         if let Some(registering) = self.down.registering.as_mut() {

@@ -228,7 +228,8 @@ impl Mqttsn {
         let keys: Vec<Key> = self.keys().collect();
         for key in keys {
             if let Some(session) = self.sessions.get_mut(key) {
-                session.know(&self.base, &before.predefined);
+                session.know(&mut self.base, &before.predefined);
+                session.pump(&mut self.base, cx, key);
             }
         }
         self.connectionless.iter_mut().for_each(|client| client.forget(cx));

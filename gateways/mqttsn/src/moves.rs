@@ -21,8 +21,7 @@ impl Mqttsn {
     pub(crate) fn on_ping_from_elsewhere(&mut self, cx: &mut Cx<'_>, sender: Sender<'_>, id: &str) -> Handled {
         let Some(key) = self.sessions.named(id) else {
             if let Owner::Elsewhere(shard) = cx.owners.locate(self.base.gateway, id) {
-                let here = self.sessions.at(sender.at);
-                self.displace(cx, here);
+                self.make_way(cx, sender.at, id);
                 return Handled::Elsewhere(shard);
             }
             self.on_stranger(cx, sender.at, &Message::Pingreq { client_id: Some(id) });
@@ -32,8 +31,7 @@ impl Mqttsn {
             self.on_stranger(cx, sender.at, &Message::Pingreq { client_id: Some(id) });
             return Handled::Here;
         }
-        let here = self.sessions.at(sender.at);
-        self.displace(cx, here);
+        self.make_way(cx, sender.at, id);
         self.base.counts.up(Count::Moved);
         self.sessions.unbind(key);
         if let Some(session) = self.sessions.get_mut(key) {
@@ -46,11 +44,23 @@ impl Mqttsn {
         Handled::Here
     }
 
+    /// The client with this id is at this address now: another that was there is lost, or waits no longer to be let in.
+    fn make_way(&mut self, cx: &mut Cx<'_>, at: At<'_>, id: &str) {
+        if let Some(key) = self.waiting.at(at)
+            && self.waiting.get(key).is_some_and(|waiting| *waiting.id != *id)
+        {
+            self.dismiss(cx, key);
+        }
+        let here = self.sessions.at(at);
+        self.displace(cx, here);
+    }
+
     /// True when PINGREQ may take the session there: it is connected, nobody else's, and stays with its listener, since
     /// another has rules of its own, which are for CONNECT to meet.
     pub(crate) fn may_move(&self, key: Key, sender: Sender<'_>) -> bool {
         let Some(session) = self.sessions.get(key) else { return false };
-        if !session.may_be(sender.proven) {
+        // CONNECT may prove more than before; PINGREQ asks nobody whether who proves it may be this client.
+        if session.proven.as_deref() != sender.proven.identity {
             self.base.counts.up(Count::Impostor);
             return false;
         }
@@ -65,10 +75,13 @@ impl Mqttsn {
         }
     }
 
-    /// Its association has ended: whoever is connected through it is lost.
+    /// Its association has ended: whoever is connected through it is lost, but for who sleeps. That one comes back
+    /// through another, with PINGREQ.
     pub(crate) fn on_peer_closed(&mut self, cx: &mut Cx<'_>, peer: Peer) {
-        if let Some(key) = self.sessions.at(At { peer, node: None }) {
-            self.lose(cx, key, Ending::Closed);
+        let Some(key) = self.sessions.at(At { peer, node: None }) else { return };
+        match self.sessions.get_mut(key) {
+            Some(session) if session.sleeps() => session.doze(&mut self.base),
+            _ => self.lose(cx, key, Ending::Closed),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::base::Base;
 use crate::counts::Count;
+use crate::down::Stage;
 use crate::hold::{Held, Way};
 use crate::session::Session;
 use bridge_core::topic::{TopicBuf, TopicName};
@@ -120,7 +121,7 @@ fn text(by_id: &[(TopicId, TopicBuf)], place: u16) -> &str {
 
 impl Session {
     /// The tables have changed: what goes by an id that means something else now goes by its name from here on.
-    pub(crate) fn know(&mut self, base: &Base, before: &Predefined) {
+    pub(crate) fn know(&mut self, base: &mut Base, before: &Predefined) {
         let own = base.rules.predefined.own(&self.id);
         let (was, is) = (before.known(self.predefined.as_deref()), base.rules.predefined.known(own.as_deref()));
         let changed = |id: TopicId| was.name(id).filter(|name| is.name(id) != Some(*name));
@@ -137,6 +138,22 @@ impl Session {
                 None => {
                     let gone = self.down.queue.retain(|held| held.way != Way::Predefined(id));
                     base.counts.add(Count::NoTopicId, gone as u64);
+                }
+            }
+        }
+        let flight = self.down.in_flight.as_mut().filter(|flight| flight.stage == Stage::Published);
+        if let Some(flight) = flight
+            && let Some((_, name)) = other(&flight.held)
+        {
+            if let Some(timer) = flight.timer.take() {
+                base.wheel.cancel(timer);
+            }
+            // Without a timer it waits for REGACK.
+            match self.registry.give(name, base.rules.max_topics) {
+                Some(to) => flight.held.way = Way::Normal(to),
+                None => {
+                    base.counts.up(Count::NoTopicId);
+                    self.down.in_flight = None;
                 }
             }
         }

@@ -72,6 +72,12 @@ impl Subscriptions {
             || self.also.iter().any(|(_, pending)| pending.topic_id == id)
     }
 
+    /// No SUBACK is owed any more: the answers that they wait for do not come. A repeated SUBSCRIBE asks anew.
+    pub(crate) fn forget_pending(&mut self) {
+        self.list.iter_mut().for_each(|entry| entry.pending = None);
+        self.also = Box::default();
+    }
+
     /// Forgets all. Answers to come must find nothing, so their numbers are not given again.
     pub(crate) fn clear(&mut self) {
         (self.list, self.also) = (Vec::new(), Box::default());

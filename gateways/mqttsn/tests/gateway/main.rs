@@ -9,6 +9,7 @@
 
 mod advertise;
 mod asking;
+mod collisions;
 mod connecting;
 mod contract_access;
 mod contract_frames;

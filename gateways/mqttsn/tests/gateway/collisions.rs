@@ -1,0 +1,141 @@
+//! Several things at once: whoever moves, sleeps or outlives the process in the middle of something.
+
+use crate::world::{Qos, Setup, World, hex};
+use bridge_core::auth::{Answer, AuthRules, ChainEntry, EntryKind, Opinion, StoreId};
+use bridge_core::bridge::Policy;
+use bridge_core::peer::{ListenerId, Peer, Proven, SecureRef};
+use bridge_core::slab::Key;
+use codec_mqttsn::Qos as SnQos;
+use mqttsn::MqttsnConfig;
+use std::sync::Arc;
+
+const NOTHING: [&str; 0] = [];
+/// CONNECT of "dev" with CleanSession 0.
+const CONNECT: &str = "09040001003c646576";
+/// PINGREQ of "dev".
+const PINGREQ: &str = "0516646576";
+
+fn secure(port: u16, association: u32) -> Peer {
+    let plain = Peer::plain(ListenerId(0), ([127, 0, 0, 1], port).into(), None);
+    Peer { secure: Some(SecureRef(Key { slot: association, generation: 0 })), ..plain }
+}
+
+/// Somebody has to be asked about each client.
+fn asking() -> World {
+    let entries = vec![ChainEntry { gateways: Vec::new(), kind: EntryKind::Store(StoreId(0)) }];
+    let policy = Policy { auth: Arc::new(AuthRules { entries, ..AuthRules::default() }), ..Policy::default() };
+    World::new(Setup { policy, ..Setup::default() })
+}
+
+/// All who wait may come in.
+fn let_in(world: &mut World) -> usize {
+    let questions: Vec<_> = std::iter::from_fn(|| world.shard.take_question()).collect();
+    for question in &questions {
+        world.shard.answer(world.now, Answer { id: question.id, opinion: Opinion::Allow { superuser: false } });
+    }
+    world.settle();
+    questions.len()
+}
+
+#[test]
+fn a_subscribe_that_is_under_way_when_the_client_comes_through_another_listener_is_answered_when_repeated() {
+    let mut world = World::default();
+    world.connect(1, "dev", false);
+    world.paused = true;
+    assert_eq!(world.ask(1, "0812200007612f62"), NOTHING, "the broker is being asked");
+    assert_eq!(world.ask_elsewhere(2, CONNECT), ["030500"]);
+    world.resume();
+    assert_eq!(world.hear(2), NOTHING);
+    world.publish("a/b", "1", Qos::AtMostOnce);
+    assert_eq!(world.hear(2), [format!("090a04010001{}", hex("a/b"))], "it has not been told the id");
+    assert_eq!(world.ask_elsewhere(2, "0812a00007612f62")[0], "0813200401000700");
+}
+
+#[test]
+fn what_waits_for_its_topic_when_the_process_ends_still_does_in_the_next() {
+    let durable = || {
+        let config = MqttsnConfig { subs_resume: true, ..Setup::default().config };
+        Setup { config, durable: true, ..Setup::default() }
+    };
+    let mut world = World::new(durable());
+    world.connect(1, "dev", false);
+    world.subscribe(1, "t/a", SnQos::AtLeastOnce);
+    world.publish("t/a", "1", Qos::AtLeastOnce);
+    assert_eq!(world.hear(1), ["080c200401000131"]);
+    let register = format!("090a04010002{}", hex("t/a"));
+    assert_eq!(world.try_connect(1, "dev", false), ["030500", &register]);
+    let (mut world, thawed) = world.restart(durable(), 0);
+    assert_eq!(thawed, [Ok(())]);
+    world.wait_s(10);
+    assert_eq!(world.hear(1), [register], "the REGISTER alone");
+    assert_eq!(world.ask(1, "070b0401000200"), ["080ca00401000131"]);
+}
+
+#[test]
+fn a_ping_of_somebody_who_is_proved_does_not_move_the_session_of_one_who_is_not() {
+    let mut world = World::default();
+    assert_eq!(world.ask_as(secure(1, 7), Proven::default(), CONNECT), ["030500"]);
+    assert_eq!(world.ask_as(secure(2, 8), Proven { identity: Some("door") }, PINGREQ), ["0218"]);
+    assert_eq!(world.ask_as(secure(3, 9), Proven::default(), PINGREQ), ["0217"]);
+}
+
+#[test]
+fn a_client_that_sleeps_outlives_its_association() {
+    let mut world = World::default();
+    let lamp = Proven { identity: Some("lamp") };
+    assert_eq!(world.ask_as(secure(1, 7), lamp, "09040401003c646576"), ["030500"]);
+    assert_eq!(world.ask_as(secure(1, 7), lamp, "0812200007612f62"), ["0813200401000700"]);
+    assert_eq!(world.ask_as(secure(1, 7), lamp, "0418003c"), ["0218"]);
+    world.publish("a/b", "1", Qos::AtLeastOnce);
+    world.closed(secure(1, 7));
+    assert_eq!(world.sleepers(), [1, 0]);
+    assert_eq!(world.ask_as(secure(1, 8), lamp, PINGREQ), ["080c200401000131"]);
+    world.closed(secure(1, 8));
+    assert_eq!(world.sleepers(), [1, 0], "it has gone back to sleep");
+    assert_eq!(world.ask_as(secure(1, 9), lamp, PINGREQ), ["080ca00401000131"]);
+    assert_eq!(world.ask_as(secure(1, 9), lamp, "070d0401000100"), ["0217"]);
+}
+
+#[test]
+fn qos_minus_one_is_asked_for_once_though_the_configuration_is_read_anew_meanwhile() {
+    let mut world = asking();
+    let publish = "080c626162000031";
+    assert_eq!(world.ask(1, publish), NOTHING);
+    world.reload(Setup::default().config);
+    assert_eq!(world.ask(1, publish), NOTHING);
+    assert_eq!(let_in(&mut world), 1);
+    assert_eq!((world.ask(1, publish), world.given()), (vec![], vec!["ab 1 0".to_owned()]));
+}
+
+#[test]
+fn who_waits_to_be_let_in_gives_way_to_a_client_that_moves_to_its_address() {
+    let mut world = asking();
+    assert_eq!((world.ask(1, CONNECT), let_in(&mut world)), (vec![], 1));
+    assert_eq!(world.hear(1), ["030500"]);
+    assert_eq!(world.ask(2, "09040001003c787878"), NOTHING, "xxx");
+    assert_eq!(world.count("sessions", &["waiting"]), 1);
+    assert_eq!(world.ask(2, PINGREQ), ["0217"], "but dev is there");
+    assert_eq!(world.count("sessions", &["waiting"]), 0);
+    let_in(&mut world);
+    assert_eq!((world.hear(2), world.sessions()), (vec![], [0, 1, 0]));
+    assert_eq!(world.ask(2, PINGREQ), ["0217"]);
+    assert_eq!((world.ask(3, CONNECT), world.ask(3, PINGREQ)), (vec![], vec!["0217".to_owned()]));
+    assert_eq!((let_in(&mut world), world.hear(3)), (1, vec!["030500".to_owned()]), "unless it is the same");
+}
+
+#[test]
+fn what_is_in_flight_by_an_id_that_means_something_else_after_a_reload_goes_by_its_name() {
+    let mut world = World::default();
+    world.connect(1, "lamp", false);
+    assert_eq!(world.ask(1, "07122100070007"), ["0813200007000700"]);
+    world.publish("pre/seven", "1", Qos::AtLeastOnce);
+    assert_eq!(world.hear(1), ["080c210007000131"]);
+    let predefined = [(7, "other".to_owned())].into();
+    world.reload(MqttsnConfig { predefined, ..Setup::default().config });
+    let register = format!("0f0a04010002{}", hex("pre/seven"));
+    assert_eq!(world.hear(1), [&*register]);
+    world.wait_s(10);
+    assert_eq!(world.hear(1), [register]);
+    assert_eq!(world.ask(1, "070b0401000200"), ["080ca00401000131"]);
+    assert_eq!(world.ask(1, "070d0401000100"), NOTHING);
+}
