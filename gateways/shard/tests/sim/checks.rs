@@ -14,6 +14,7 @@ mod down;
 mod sleep;
 mod tally;
 mod up;
+mod wills;
 
 pub(crate) use tally::Tally;
 
@@ -24,12 +25,14 @@ use down::Downlinks;
 use sleep::Sleepers;
 use support::broker::Accepted;
 use up::Uplinks;
+use wills::Wills;
 
 /// The witness.
 pub(crate) struct Checks {
     up: Uplinks,
     down: Downlinks,
     sleep: Sleepers,
+    wills: Wills,
     pub(crate) now: u64,
     /// There are not as many shards as before, and not all of them have their subscriptions yet.
     pub(crate) unsettled: bool,
@@ -44,6 +47,7 @@ impl Checks {
             up: Uplinks::new(devices, plan),
             down: Downlinks::new(plan),
             sleep: Sleepers::new(devices),
+            wills: Wills::default(),
             now: 0,
             unsettled: false,
             calm: false,
@@ -81,7 +85,9 @@ impl Checks {
 
     /// The broker has taken a message.
     pub(crate) fn accepted(&mut self, accepted: &Accepted, devices: &[Device]) {
-        self.up.accepted(accepted, devices, &mut self.tally);
+        if !self.wills.accepted(accepted, devices) {
+            self.up.accepted(accepted, devices, &mut self.tally);
+        }
     }
 
     /// A message to devices is about to be published; returns its payload.
@@ -106,6 +112,7 @@ impl Checks {
     pub(crate) fn restarts(&mut self, devices: &mut [Device], crash: bool, changes: bool) {
         if crash {
             self.up.crash();
+            self.sleep.crash(self.now);
         }
         self.unsettled |= changes;
         self.down.restarts(crash, changes);
@@ -114,6 +121,28 @@ impl Checks {
                 self.down.doubt(index, self.now);
             }
         }
+    }
+
+    /// From here on it is known what leads to a will.
+    pub(crate) fn begin_wills(&mut self) {
+        self.wills.begin();
+    }
+
+    pub(crate) fn expect_will(&mut self, index: usize, comes: bool) {
+        self.wills.expect(index, comes);
+    }
+
+    pub(crate) fn end_wills(&self, devices: &[Device]) {
+        self.wills.end(devices);
+    }
+
+    pub(crate) fn without_connection(&mut self, place: usize) -> (u32, &'static str) {
+        self.wills.without_connection(place)
+    }
+
+    /// These have come, each once.
+    pub(crate) fn arrived(&self, numbers: &[u32]) {
+        self.wills.arrived(numbers);
     }
 
     pub(crate) fn given_up(&self, device: &Device, seq: usize) {

@@ -27,6 +27,8 @@ pub(crate) struct Device {
     names_itself: bool,
     /// When it wakes up.
     asleep_until: Option<u64>,
+    /// It says nothing and hears nothing any more.
+    silent: bool,
     /// What must be answered before anything else is asked.
     request: Option<Request>,
     flights: Vec<Flight>,
@@ -37,6 +39,8 @@ pub(crate) struct Device {
     standing: Vec<bool>,
     /// When it was granted a subscription or a topic id last.
     granted_at: u64,
+    /// What it is granted until then was granted by a process that has crashed.
+    distrusts_until: u64,
     next: usize,
     publish_at: u64,
     ping_at: u64,
@@ -109,12 +113,14 @@ impl Device {
             names_itself: rng.chance(500),
             rng,
             asleep_until: None,
+            silent: false,
             request: None,
             flights: Vec::new(),
             topic_ids: vec![None; script.topics.len()],
             subscribed: vec![false; script.filters.len()],
             standing: vec![false; script.filters.len()],
             granted_at: 0,
+            distrusts_until: 0,
             next: 0,
             publish_at: 0,
             ping_at: 0,
@@ -144,6 +150,7 @@ impl Device {
     /// The process has crashed: what it was granted in the last moments is granted, but may not be in the store. True if
     /// there is such a thing. It asks for all anew, since an id that was forgotten may come to mean something else.
     pub(crate) fn doubts(&mut self, now: u64) -> bool {
+        self.distrusts_until = now + 500;
         let lately = self.granted_at > 0 && self.granted_at + 400 >= now;
         if lately {
             self.standing.fill(false);
@@ -163,6 +170,9 @@ impl Device {
 
     /// When it wants [`Device::timer`] next.
     pub(crate) fn wake_at(&self, now: u64) -> u64 {
+        if self.silent {
+            return u64::MAX;
+        }
         if let Some(until) = self.asleep_until {
             return until.max(now + 1);
         }
@@ -178,12 +188,19 @@ impl Device {
         request.due.max(now + 1)
     }
 
+    pub(crate) const fn fall_silent(&mut self) {
+        self.silent = true;
+    }
+
     /// It has sent something: the gateway knows that it lives.
     pub(crate) fn has_spoken(&mut self, now: u64) {
         self.ping_at = now + 1000 * u64::from(KEEPALIVE_S) / 2;
     }
 
     pub(crate) fn timer(&mut self, now: u64, said: &mut Said) {
+        if self.silent {
+            return;
+        }
         if let Some(until) = self.asleep_until {
             if until <= now {
                 self.wake_up(now, said);
@@ -306,7 +323,7 @@ impl Device {
     fn say_ask(&self, what: Ask, msg_id: MsgId, dup: bool, said: &mut Said) {
         let message = match what {
             Ask::Connect => Message::Connect(sn::Connect {
-                will: false,
+                will: self.script.will,
                 clean_session: false,
                 protocol_id: 1,
                 duration: KEEPALIVE_S,

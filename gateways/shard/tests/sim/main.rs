@@ -5,6 +5,7 @@
 //! * no acknowledged message is lost: the broker has it before the device is told;
 //! * none is published twice at QoS 2 while the broker keeps its session; if it does not: duplicates, never loss;
 //! * per topic, client and QoS the order is kept;
+//! * a will is published when its client is lost, and not when it moves or says goodbye;
 //! * who sleeps is sent nothing, and what came meanwhile is not lost but for want of room;
 //! * no bound is exceeded, and no packet breaks the protocol: the broker of these tests panics if one does;
 //! * once all is well again, everything finishes.
@@ -23,6 +24,7 @@
 mod checks;
 mod device;
 mod event;
+mod finale;
 mod judge;
 mod lines;
 mod network;

@@ -64,6 +64,8 @@ pub(crate) struct Script {
     /// Messages of QoS 1 and 2 in flight at once. The specification has one; some devices do not care.
     pub(crate) window: usize,
     pub(crate) retry_ms: u64,
+    /// It has a will.
+    pub(crate) will: bool,
     /// It sleeps when it has nothing to say.
     pub(crate) naps: Option<Naps>,
 }
@@ -206,7 +208,7 @@ impl Script {
             // Some oversleep at times: 1.5 × their duration is the limit.
             Naps { duration_s, longest_ms: u64::from(duration_s) * [900, 1400, 1800][pick(rng, 3)] }
         });
-        Self { topics, filters, messages, window, retry_ms: 1000 + rng.below(3000), naps }
+        Self { topics, filters, messages, window, retry_ms: 1000 + rng.below(3000), will: rng.chance(400), naps }
     }
 }
 
@@ -221,6 +223,9 @@ fn filters(rng: &mut Rng, device: usize) -> Vec<(String, Qos)> {
     }
     filters
 }
+
+/// Where wills are published.
+pub(crate) const WILL_TOPIC: &str = "gone";
 
 /// How many topics `dn/<n>` there are.
 pub(crate) const DOWN_TOPICS: usize = 20;

@@ -71,6 +71,10 @@ impl World {
     /// Some device turns up elsewhere.
     pub(crate) fn move_one(&mut self, how: How) {
         let index = pick(&mut self.rng, self.devices.len());
+        self.move_to_lot(index, how);
+    }
+
+    pub(crate) fn move_to_lot(&mut self, index: usize, how: How) {
         let device = &mut self.devices[index];
         let spot = Spot::by_lot(&mut self.rng, self.plan.forwarders, index, device.moves + 1);
         self.places.remove(&device.spot);

@@ -120,6 +120,7 @@ impl World {
         self.run_until(self.now + 60_000);
         self.count();
         self.checks.finish(&self.devices);
+        self.finale();
         self.checks.tally
     }
 
@@ -147,7 +148,7 @@ impl World {
         self.trace.finish()
     }
 
-    fn run_until(&mut self, until: u64) {
+    pub(crate) fn run_until(&mut self, until: u64) {
         while let Some(at) = self.timeline.next_at() {
             if at > self.now {
                 self.end_turns(true);

@@ -165,7 +165,7 @@ impl Downlinks {
 }
 
 /// The longest that something changed is not in the store.
-const UNWRITTEN_MS: u64 = 100;
+pub(super) const UNWRITTEN_MS: u64 = 100;
 
 fn count(number: usize) -> u32 {
     u32::try_from(number).expect("a handful")

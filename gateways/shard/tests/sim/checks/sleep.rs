@@ -1,5 +1,6 @@
 //! A device that sleeps is sent nothing: PINGRESP is the last word until it is heard again.
 
+use super::down::UNWRITTEN_MS;
 use crate::device::Device;
 use codec_mqttsn::Message;
 
@@ -31,6 +32,13 @@ impl Sleepers {
             Message::Disconnect { duration: Some(_) } => sleep.asked_at = now,
             Message::Connect(_) => sleep.sleeps = false,
             _ => {}
+        }
+    }
+
+    /// What was said in the last moments may not be in the store.
+    pub(super) fn crash(&mut self, now: u64) {
+        for sleep in self.0.iter_mut().filter(|sleep| sleep.heard_at + UNWRITTEN_MS >= now) {
+            (sleep.sleeps, sleep.dozes) = (false, false);
         }
     }
 

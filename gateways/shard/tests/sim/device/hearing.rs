@@ -2,13 +2,13 @@
 
 use super::{Ask, Device, Heard, Request, Said, say};
 use crate::network::DETOUR_MS;
-use crate::plan::TopicForm;
+use crate::plan::{TopicForm, WILL_TOPIC};
 use codec_mqttsn as sn;
 use codec_mqttsn::{Ack, Message, MsgId, Qos, ReturnCode, Topic, TopicId};
 
 impl Device {
     pub(crate) fn receive(&mut self, now: u64, bytes: &[u8], said: &mut Said) {
-        if self.is_asleep() {
+        if self.silent || self.is_asleep() {
             return;
         }
         let frame = sn::decode(bytes).unwrap_or_else(|fault| panic!("{} was sent {bytes:02X?}: {fault:?}", self.id));
@@ -28,6 +28,7 @@ impl Device {
                 say(said, &Message::Pubrel { msg_id });
             }
             Message::Pubcomp { msg_id } => self.flights.retain(|f| f.msg_id != msg_id || !f.released),
+            Message::WillTopicReq | Message::WillMsgReq => self.tell_will(now, &frame.message, said),
             Message::Register(register) => {
                 let (topic_id, msg_id) = (register.topic_id, register.msg_id);
                 self.names.insert(topic_id, register.topic_name.to_owned());
@@ -47,6 +48,18 @@ impl Device {
             Message::Disconnect { .. } if self.connected => self.reconnect(now),
             Message::Disconnect { .. } => {}
             other => panic!("{} was sent {other:?}", self.id),
+        }
+    }
+
+    /// Its will, while it is connecting.
+    fn tell_will(&mut self, now: u64, asked: &Message<'_>, said: &mut Said) {
+        let Some(request) = self.request.as_mut().filter(|request| request.what == Ask::Connect) else { return };
+        (request.due, request.tries) = (now + self.script.retry_ms, 0);
+        let payload = format!("w {}", self.id.trim_start_matches('d')).into_bytes();
+        let will = sn::WillTopic { qos: Qos::AtLeastOnce, retain: false, topic_name: WILL_TOPIC };
+        match asked {
+            Message::WillTopicReq => say(said, &Message::WillTopic(Some(will))),
+            _ => say(said, &Message::WillMsg { payload: &payload }),
         }
     }
 
@@ -71,6 +84,9 @@ impl Device {
     fn on_regack(&mut self, now: u64, ack: Ack) {
         let Some(Ask::Register(topic)) = self.take_request(ack.msg_id) else { return };
         assert_eq!(ack.code, ReturnCode::Accepted, "{} may register", self.id);
+        if now < self.distrusts_until {
+            return;
+        }
         self.topic_ids[topic] = Some(ack.topic_id);
         self.granted_at = now;
         if let TopicForm::Name(name) = &self.script.topics[topic] {
@@ -91,6 +107,9 @@ impl Device {
         let (name, qos) = &self.script.filters[filter];
         assert_eq!((ack.code, ack.qos), (ReturnCode::Accepted, *qos), "{} may subscribe to {name}", self.id);
         self.request = None;
+        if now < self.distrusts_until {
+            return;
+        }
         (self.subscribed[filter], self.standing[filter], self.granted_at) = (true, true, now);
         if ack.topic_id != TopicId(0) {
             self.names.insert(ack.topic_id, name.clone());
