@@ -107,7 +107,7 @@ impl Checks {
     /// acknowledged, and what a device had handed over without an answer. A SUBSCRIBE of its last moments has left the
     /// broker with an identifier that the next process does not know: what comes under it goes to all whose filters match,
     /// so that those with several get copies too many from then on. What waits at the broker waits in the session of
-    /// a link, which follows from shard and client id: with another number of shards it may be dropped, or come to who has
+    /// a link, which follows from shard and client id: with another number of shards it may be dropped, come late, or come to who has
     /// had it from another link.
     pub(crate) fn restarts(&mut self, devices: &mut [Device], crash: bool, changes: bool) {
         if crash {

@@ -101,7 +101,7 @@ impl Downlinks {
         let once = downlink.qos == Qos::AtMostOnce && !downlink.again;
         assert!(!once || *times <= owed.may, "{id} is sent message {number} with QoS 0 {times} times");
         assert!(bits(publish.qos) <= owed.qos.1, "{id} is sent message {number} with too high a QoS");
-        if *times > 1 || owed.may > 1 {
+        if *times > 1 || owed.may > 1 || downlink.again {
             return;
         }
         let latest = self.sent.entry((index, downlink.topic.clone(), bits(downlink.qos))).or_insert(number);
@@ -121,7 +121,7 @@ impl Downlinks {
         *times += 1;
         let strict = self.has_identifiers && owed.qos.0 == 2 && !downlink.again && !self.crashed;
         assert!(!strict || *times <= owed.may, "{id} hears message {number} of QoS 2 {times} times");
-        if *times == 1 && owed.may == 1 && owed.qos.0 > 0 && self.has_identifiers {
+        if *times == 1 && !downlink.again && owed.may == 1 && owed.qos.0 > 0 && self.has_identifiers {
             let latest = self.heard.entry((index, downlink.topic.clone(), bits(downlink.qos))).or_insert(number);
             assert!(number >= *latest, "{id} hears message {number} after message {latest}");
             *latest = number;
