@@ -1,9 +1,11 @@
 //! Several things at once: whoever moves, sleeps or outlives the process in the middle of something.
 
 use crate::world::{Qos, Setup, World, hex};
+use bridge_core::acl::{Acl, AclRule, Actions, RuleTopic, Verdict, Who};
 use bridge_core::auth::{Answer, AuthRules, ChainEntry, EntryKind, Opinion, StoreId};
 use bridge_core::bridge::Policy;
-use bridge_core::peer::{ListenerId, Peer, Proven, SecureRef};
+use bridge_core::owners::{Owner, Owners};
+use bridge_core::peer::{GatewayId, ListenerId, Peer, Proven, SecureRef, ShardId};
 use bridge_core::slab::Key;
 use codec_mqttsn::Qos as SnQos;
 use mqttsn::MqttsnConfig;
@@ -27,11 +29,20 @@ fn asking() -> World {
     World::new(Setup { policy, ..Setup::default() })
 }
 
-/// All who wait may come in.
+/// All who wait may come in; how many were asked about.
 fn let_in(world: &mut World) -> usize {
+    decide(world, Opinion::Allow { superuser: false })
+}
+
+/// Nobody who waits may.
+fn keep_out(world: &mut World) -> usize {
+    decide(world, Opinion::Deny)
+}
+
+fn decide(world: &mut World, opinion: Opinion) -> usize {
     let questions: Vec<_> = std::iter::from_fn(|| world.shard.take_question()).collect();
     for question in &questions {
-        world.shard.answer(world.now, Answer { id: question.id, opinion: Opinion::Allow { superuser: false } });
+        world.shard.answer(world.now, Answer { id: question.id, opinion });
     }
     world.settle();
     questions.len()
@@ -138,4 +149,122 @@ fn what_is_in_flight_by_an_id_that_means_something_else_after_a_reload_goes_by_i
     assert_eq!(world.hear(1), [register]);
     assert_eq!(world.ask(1, "070b0401000200"), ["080ca00401000131"]);
     assert_eq!(world.ask(1, "070d0401000100"), NOTHING);
+}
+
+#[test]
+fn a_connect_repeated_while_somebody_is_asked_changes_what_it_asks_for() {
+    let mut world = asking();
+    assert_eq!((world.ask(1, CONNECT), world.ask(1, "09040401003c646576")), (vec![], vec![]));
+    assert_eq!((let_in(&mut world), world.hear(1)), (1, vec!["030500".to_owned()]), "one question, one answer");
+    assert_eq!((world.ask(1, "0218"), world.sessions()), (vec!["0218".to_owned()], [0, 0, 0]), "CleanSession");
+}
+
+#[test]
+fn the_id_of_who_gave_up_waiting_is_free() {
+    let mut world = asking();
+    let other = Owners::new(Arc::clone(&world.directory), ShardId(1));
+    assert_eq!(world.ask(1, CONNECT), NOTHING);
+    assert_eq!(other.locate(GatewayId(0), "dev"), Owner::Elsewhere(ShardId(0)));
+    assert_eq!(world.ask(1, "09040001003c787878"), NOTHING, "xxx");
+    assert_eq!(other.locate(GatewayId(0), "dev"), Owner::Nobody);
+    assert_eq!((let_in(&mut world), world.hear(1), world.sessions()), (2, vec!["030500".to_owned()], [0, 1, 0]));
+}
+
+#[test]
+fn a_refused_qos_minus_one_is_asked_for_again_after_10_s() {
+    let mut world = asking();
+    let publish = "080c626162000031";
+    assert_eq!((world.ask(1, publish), keep_out(&mut world)), (vec![], 1));
+    world.wait(9999);
+    assert_eq!((world.ask(1, publish), keep_out(&mut world)), (vec![], 0));
+    world.wait(1);
+    assert_eq!((world.ask(1, publish), let_in(&mut world)), (vec![], 1));
+    assert_eq!((world.ask(1, publish), world.given()), (vec![], vec!["ab 1 0".to_owned()]));
+}
+
+#[test]
+fn a_ping_through_another_listener_moves_nobody() {
+    let mut world = World::default();
+    world.connect(1, "dev", false);
+    assert_eq!(world.ask_elsewhere(2, PINGREQ), ["0218"]);
+    assert_eq!(world.ask(1, "0216"), ["0217"]);
+}
+
+#[test]
+fn a_finished_exchange_of_qos_2_is_finished_in_the_next_process_too() {
+    let durable = || Setup { durable: true, ..Setup::default() };
+    let mut world = World::new(durable());
+    world.connect(1, "dev", false);
+    assert_eq!(world.register(1, "up/a"), 1025);
+    assert_eq!(world.ask(1, "080c400401000731"), ["040f0007"]);
+    assert_eq!((world.ask(1, "04100007"), world.given().len()), (vec!["040e0007".to_owned()], 1));
+    let (mut world, _thawed) = world.restart(durable(), 0);
+    assert_eq!(world.ask(1, "080c400401000731"), ["040f0007"]);
+    assert_eq!(world.given(), ["up/a 1 2"], "without DUP it is another");
+}
+
+#[test]
+fn what_is_held_at_qos_0_alone_outlives_the_process() {
+    let durable = || Setup { durable: true, ..Setup::default() };
+    for (goodbye, back, answer) in [("0418003c", PINGREQ, "0217"), ("0218", CONNECT, "030500")] {
+        let mut world = World::new(durable());
+        world.connect(1, "dev", false);
+        world.subscribe(1, "t/a", SnQos::AtMostOnce);
+        assert_eq!(world.ask(1, goodbye), ["0218"]);
+        world.publish("t/a", "1", Qos::AtMostOnce);
+        let (mut world, _thawed) = world.restart(durable(), 0);
+        let mut heard = world.ask(1, back);
+        heard.sort();
+        let mut expected = ["080c000401000031", answer];
+        expected.sort_unstable();
+        assert_eq!(heard, expected);
+    }
+}
+
+#[test]
+fn a_wall_clock_that_was_put_back_gives_a_kept_session_no_more_than_its_time() {
+    let durable = || Setup { durable: true, ..Setup::default() };
+    let (mut world, _thawed) = World::new(durable()).restart(durable(), 3_600_000);
+    world.connect(1, "dev", false);
+    assert_eq!(world.ask(1, "0218"), ["0218"]);
+    let (mut world, thawed) = world.restart(durable(), 0);
+    assert_eq!(thawed, [Ok(())]);
+    world.wait_s(7199);
+    assert_eq!(world.sessions(), [0, 0, 1]);
+    world.wait_s(1);
+    assert_eq!(world.sessions(), [0, 0, 0]);
+}
+
+#[test]
+fn connect_within_the_will_dialogue_brings_repetitions_of_its_own() {
+    let idle_timeout = settings::HumanDuration::from_secs(3600);
+    let config = MqttsnConfig { idle_timeout, max_retries: 1, ..Setup::default().config };
+    let mut world = World::new(Setup { config, ..Setup::default() });
+    let connect = "09040c01003c646576";
+    assert_eq!(world.ask(1, connect), ["0206"]);
+    world.wait_s(10);
+    assert_eq!(world.hear(1), ["0206"]);
+    assert_eq!(world.ask(1, connect), ["0206"]);
+    world.wait_s(10);
+    assert_eq!(world.hear(1), ["0206"], "not yet lost");
+    world.wait_s(10);
+    assert_eq!(world.hear(1), ["0218"]);
+}
+
+#[test]
+fn the_rules_follow_a_client_that_moves_by_pingreq() {
+    let rule = AclRule {
+        permit: Verdict::Deny,
+        who: Who::Address("10.0.0.0/8".parse().unwrap()),
+        actions: Actions::All,
+        topics: vec![RuleTopic::parse("#").unwrap()],
+    };
+    let policy = Policy { acl: Arc::new(Acl { rules: vec![rule], ..Acl::default() }), ..Policy::default() };
+    let mut world = World::new(Setup { policy, ..Setup::default() });
+    let there = Peer::plain(ListenerId(0), ([10, 0, 0, 1], 2).into(), None);
+    let publish = "080c226162000731";
+    world.connect(1, "dev", false);
+    assert_eq!(world.ask(1, publish), ["070d6162000700"]);
+    assert_eq!(world.ask_as(there, Proven::default(), PINGREQ), ["0217"]);
+    assert_eq!(world.ask_as(there, Proven::default(), publish), ["070d6162000703"]);
 }
