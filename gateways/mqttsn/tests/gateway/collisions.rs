@@ -4,6 +4,7 @@ use crate::world::{Qos, Setup, World, hex};
 use bridge_core::acl::{Acl, AclRule, Actions, RuleTopic, Verdict, Who};
 use bridge_core::auth::{Answer, AuthRules, ChainEntry, EntryKind, Opinion, StoreId};
 use bridge_core::bridge::Policy;
+use bridge_core::machine::Unthawed;
 use bridge_core::owners::{Owner, Owners};
 use bridge_core::peer::{GatewayId, ListenerId, Peer, Proven, SecureRef, ShardId};
 use bridge_core::slab::Key;
@@ -54,6 +55,7 @@ fn a_subscribe_that_is_under_way_when_the_client_comes_through_another_listener_
     world.connect(1, "dev", false);
     world.paused = true;
     assert_eq!(world.ask(1, "0812200007612f62"), NOTHING, "the broker is being asked");
+    assert_eq!(world.ask(1, "0812200008612f62"), NOTHING, "twice");
     assert_eq!(world.ask_elsewhere(2, CONNECT), ["030500"]);
     world.resume();
     assert_eq!(world.hear(2), NOTHING);
@@ -116,6 +118,8 @@ fn qos_minus_one_is_asked_for_once_though_the_configuration_is_read_anew_meanwhi
     assert_eq!(world.ask(1, publish), NOTHING);
     assert_eq!(let_in(&mut world), 1);
     assert_eq!((world.ask(1, publish), world.given()), (vec![], vec!["ab 1 0".to_owned()]));
+    world.reload(Setup::default().config);
+    assert_eq!((world.ask(1, publish), let_in(&mut world)), (vec![], 1), "after that, anew");
 }
 
 #[test]
@@ -267,4 +271,29 @@ fn the_rules_follow_a_client_that_moves_by_pingreq() {
     assert_eq!(world.ask(1, publish), ["070d6162000700"]);
     assert_eq!(world.ask_as(there, Proven::default(), PINGREQ), ["0217"]);
     assert_eq!(world.ask_as(there, Proven::default(), publish), ["070d6162000703"]);
+}
+
+#[test]
+fn who_was_connected_through_an_association_comes_back_with_connect_in_the_next_process() {
+    let durable = || Setup { durable: true, ..Setup::default() };
+    let (mut world, lamp) = (World::new(durable()), Proven { identity: Some("lamp") });
+    assert_eq!(world.ask_as(secure(1, 7), lamp, CONNECT), ["030500"]);
+    let (mut world, thawed) = world.restart(durable(), 0);
+    assert_eq!((thawed, world.sessions()), (vec![Ok(())], [0, 0, 1]));
+    assert_eq!(world.ask_as(secure(1, 8), lamp, PINGREQ), ["0218"]);
+    assert_eq!(world.ask_as(secure(1, 8), lamp, CONNECT), ["030500"]);
+}
+
+#[test]
+fn a_sleeper_without_a_session_to_keep_that_gave_way_to_another_has_ended() {
+    let durable = || Setup { durable: true, ..Setup::default() };
+    let mut world = World::new(durable());
+    world.connect(1, "dev", true);
+    assert_eq!(world.ask(1, "0418003c"), ["0218"]);
+    let early = world.kept.clone().unwrap();
+    world.connect(1, "a", false);
+    // The end came before it was written that dev had given way.
+    world.kept.as_mut().unwrap().extend(early);
+    let (world, thawed) = world.restart(durable(), 0);
+    assert_eq!((thawed, world.sessions()), (vec![Ok(()), Err(Unthawed::Expired)], [0, 1, 0]));
 }
