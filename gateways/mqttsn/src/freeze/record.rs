@@ -5,7 +5,7 @@
 //! | head | version (1 octet), flags (1 octet), state (1 octet), since when in milliseconds since 1970, connected since, keep-alive, sleep in seconds |
 //! | address | listener, port, address of the peer (4 or 6 and the octets, with 6 the interface), our own (0, 4 or 6 and the octets), node behind a forwarder (0, or length + 1 and octets) |
 //! | identity | user name; if flagged, what the transport proved; if flagged, the will |
-//! | registry | how many; each: known, or to be told (1 octet), name |
+//! | registry | ids used, how many; each: known, or to be told (1 octet), id, name |
 //! | subscriptions | how many; each: QoS and kind (1 octet), filter |
 //! | receipts | how many; each: topic id, msg id, digest, QoS and stage (1 octet) |
 //! | down | last msg id; if flagged, what is in flight: msg id, stage (1 octet), message; if flagged, the REGISTER under way: topic id, msg id; how many are held; each a message |
@@ -157,9 +157,11 @@ fn write_ip(ip: Option<IpAddr>, into: &mut Vec<u8>) {
 }
 
 fn write_topics(session: &Session, base: &Base, into: &mut Vec<u8>) {
+    put(into, session.registry.used().into());
     put(into, session.registry.len() as u64);
-    for (name, known, owed) in session.registry.iter() {
+    for (id, name, known, owed) in session.registry.iter() {
         into.push(if known { KNOWN } else { 0 } | if owed { OWED } else { 0 });
+        put(into, id.0.into());
         put_bytes(into, name.as_str().as_bytes());
     }
     let predefined = base.rules.predefined.known(session.predefined.as_deref());
@@ -290,18 +292,23 @@ fn read_ip(from: &mut Reader<'_>) -> Option<Option<IpAddr>> {
 fn read_registry(from: &mut Reader<'_>, (_, most): Topics<'_>) -> Option<Registry> {
     let mut registry = Registry::default();
     let mut full = false;
+    let used = take::<u16>(from)?;
     for _ in 0..take::<u16>(from)? {
         let flags = from.u8("known").ok()?;
+        let id = TopicId(take(from)?);
         let name = TopicName::try_from(take_text(from)?).ok()?;
+        full |= !registry.has_room(name, most);
         if full {
             continue;
         }
-        match registry.give(name, most) {
-            Some(id) if flags & OWED != 0 => registry.owe(id),
-            Some(id) => registry.set_known(id, flags & KNOWN != 0),
-            None => full = true,
+        registry.bring_back(id, name, most)?;
+        if flags & OWED != 0 {
+            registry.owe(id);
+        } else {
+            registry.set_known(id, flags & KNOWN != 0);
         }
     }
+    registry.brought_back(used)?;
     Some(registry)
 }
 
@@ -404,6 +411,8 @@ mod tests {
     const NOW: Now = Now { mono_ms: 5000, wall_ms: 1_700_000_000_000 };
 
     fn session(address: Address) -> Session {
+        let mut registry = Registry::default();
+        registry.brought_back(0).unwrap();
         Session {
             id: "dev".into(),
             generated: false,
@@ -419,7 +428,7 @@ mod tests {
             life: None,
             will: None,
             predefined: None,
-            registry: Registry::default(),
+            registry,
             subscriptions: Subscriptions::default(),
             receipts: Receipts::default(),
             down: Down::from_msg_id(65_535),
