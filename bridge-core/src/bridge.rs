@@ -198,6 +198,15 @@ impl Bridge {
         Taken::Done
     }
 
+    /// Whether [`Bridge::connect`] will take the client, as far as its names are concerned: to be asked before anybody gives
+    /// way to it.
+    ///
+    /// # Errors
+    /// [`Refusal::BadIdentity`], as there.
+    pub fn fits(&self, who: &Connect<'_>) -> Result<(), Refusal> {
+        self.mountpoint(who).map(drop)
+    }
+
     fn mountpoint(&self, who: &Connect<'_>) -> Result<Mountpoint, Refusal> {
         match self.rules.get(usize::from(who.listener.0)) {
             Some(rules) => rules.mount(who, &self.node),

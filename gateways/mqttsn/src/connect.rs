@@ -14,7 +14,7 @@ use bridge_core::machine::{Cx, Handled};
 use bridge_core::owners::Owner;
 use bridge_core::slab::Key;
 use bridge_core::topic::ClientId;
-use bridge_core::uplink::{Admission, Applicant, Ending, Identity, Password, Refusal, Token};
+use bridge_core::uplink::{Admission, Applicant, Connect, Ending, Identity, Password, Refusal, Token};
 use codec_mqttsn as sn;
 use codec_mqttsn::{Message, ReturnCode};
 
@@ -169,6 +169,9 @@ impl Mqttsn {
         identity: Identity,
     ) {
         let known = self.sessions.named(id);
+        if let Err(why) = self.fits(cx, sender.at, id, &identity) {
+            return self.turn_away(cx, sender.at, id, why);
+        }
         if self.refuses(cx, sender.at, known, hello) {
             return self.turn_away(cx, sender.at, id, Refusal::Limit);
         }
@@ -192,6 +195,13 @@ impl Mqttsn {
             // A repeated CONNECT does not win more time.
             self.set_life(key, Some(cx.now.mono_ms.saturating_add(self.base.rules.idle_timeout_ms)));
         }
+    }
+
+    /// Whether the bridge will take the client by these names: before anybody gives way to it.
+    fn fits(&self, cx: &Cx<'_>, at: At<'_>, id: &str, identity: &Identity) -> Result<(), Refusal> {
+        let id = ClientId::try_from(id).map_err(|_fault| Refusal::BadIdentity)?;
+        let (gateway, listener, address) = (self.base.gateway, at.peer.listener, Some(at.peer.addr));
+        cx.bridge.fits(&Connect { gateway, listener, id, identity, address, connectionless: false })
     }
 
     /// True when there is no place for the client. Else it has one at its listener's gate: who had one there keeps it.
@@ -266,6 +276,9 @@ impl Mqttsn {
         session.keepalive_s = hello.duration_s;
         session.down.rest(&mut self.base);
         if empty || stranger {
+            if session.has_connection() {
+                session.gone(&self.base, cx, Ending::TakenOver);
+            }
             session.reset(&self.base, cx);
         } else if rehomed {
             session.rehome(&self.base, cx, key);
@@ -284,7 +297,6 @@ impl Mqttsn {
         }
         if clean && session.has_connection() {
             session.publish_will(&self.base, cx);
-            session.gone(&self.base, cx, Ending::TakenOver);
         }
     }
 

@@ -1,6 +1,7 @@
 //! What always holds, for whoever tries the machine at random.
 
 use crate::counts::Count;
+use crate::down::Stage;
 use crate::machine::Mqttsn;
 use crate::session::State;
 use bridge_core::slab::Key;
@@ -17,10 +18,13 @@ impl Mqttsn {
         session.is_some_and(|s| s.is_active() && s.keepalive_s == 0 && s.down.is_idle())
     }
 
-    /// True for a session that waits for nothing that is not written down.
+    /// True for a session that waits for nothing that is not written down. (Nor is whether a publication went before
+    /// its topic was forgotten, or has to wait for that: the next process has it wait.)
     pub(crate) fn is_calm(&self, id: &str) -> bool {
-        let session = self.sessions.named(id).and_then(|key| self.sessions.get(key));
-        session.is_some_and(|s| !matches!(s.state, State::Connecting(_)) && !s.subscriptions.has_pending())
+        let Some(session) = self.sessions.named(id).and_then(|key| self.sessions.get(key)) else { return false };
+        let flight = session.down.in_flight.as_ref().filter(|flight| flight.stage == Stage::Published);
+        let untold = flight.is_some_and(|flight| !session.is_told(flight.held.way));
+        !matches!(session.state, State::Connecting(_)) && !session.subscriptions.has_pending() && !untold
     }
 
     /// What always holds between two inputs.

@@ -4,6 +4,7 @@ use crate::world::{Qos, Setup, World, hex};
 use bridge_core::acl::{Acl, AclRule, Actions, RuleTopic, Verdict, Who};
 use bridge_core::auth::{Answer, AuthRules, ChainEntry, EntryKind, Opinion, StoreId};
 use bridge_core::bridge::Policy;
+use bridge_core::events::{EventSettings, GatewayNames};
 use bridge_core::machine::Unthawed;
 use bridge_core::owners::{Owner, Owners};
 use bridge_core::peer::{GatewayId, ListenerId, Peer, Proven, SecureRef, ShardId};
@@ -296,4 +297,28 @@ fn a_sleeper_without_a_session_to_keep_that_gave_way_to_another_has_ended() {
     world.kept.as_mut().unwrap().extend(early);
     let (world, thawed) = world.restart(durable(), 0);
     assert_eq!((thawed, world.sessions()), (vec![Ok(()), Err(Unthawed::Expired)], [0, 1, 0]));
+}
+
+#[test]
+fn nobody_gives_way_to_a_client_that_its_mountpoint_refuses() {
+    let mut world = World::new(Setup { mountpoint: "site/%c/", ..Setup::default() });
+    world.connect(1, "dev", false);
+    assert_eq!(world.try_connect(1, "a/b", true), ["030503"]);
+    assert_eq!((world.ask(1, "0216"), world.sessions()), (vec!["0217".to_owned()], [0, 1, 0]));
+}
+
+#[test]
+fn each_connected_has_its_disconnected() {
+    let gateways = vec![GatewayNames { key: "mqttsn", protocol: "MQTT-SN" }];
+    let events = Some(EventSettings { prefix: "t".into(), qos: Qos::AtMostOnce, gateways });
+    let policy = Policy { events, ..Policy::default() };
+    let mut world = World::new(Setup { policy, ..Setup::default() });
+    // Anew from the same address, on from there, on from elsewhere, anew from elsewhere, and gone.
+    for (port, clean) in [(1, true), (1, true), (1, false), (2, false), (3, true)] {
+        world.connect(port, "dev", clean);
+    }
+    world.ask(3, "0218");
+    let told: Vec<String> = world.given().iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
+    let expected = ["connected", "disconnected", "connected", "disconnected", "connected", "disconnected"];
+    assert_eq!(told, expected.map(|what| format!("t/clients/mqttsn/dev/{what}")));
 }
