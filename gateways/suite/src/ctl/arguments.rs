@@ -17,7 +17,7 @@ pub(crate) struct Ctl {
     /// Where the admin API is, like http://127.0.0.1:18083; otherwise the configuration says so
     #[arg(long, value_name = "URL", global = true)]
     pub(super) url: Option<String>,
-    /// Configuration file of the node: its [admin] says where, and as whom; so do the variables TIDEGATE__ADMIN__*
+    /// Configuration file of the node: its `admin` table says where, and as whom; so do the variables TIDEGATE__ADMIN__*
     #[arg(short, long, value_name = "FILE", global = true)]
     pub(super) config: Option<PathBuf>,
     /// Print JSON, in one line
