@@ -98,6 +98,19 @@ fn what_cannot_be_a_user_or_a_password_is_refused_before_anything_is_written() {
 }
 
 #[test]
+fn a_file_of_something_else_is_left_as_it_is() {
+    let dir = Dir::new();
+    let text = "[node]\nname = \"north\"\n";
+    let path = dir.write("tidegate.toml", text);
+    let file = path.to_str().unwrap();
+    let outcome = passwd("x\n", &[file, "ann"]);
+    assert_eq!(outcome.code, Some(1));
+    let expected = format!("{file}: is no users file, and left as it is: line 1: expected name:$argon2id$…");
+    assert!(outcome.errors.contains(&expected), "{}", outcome.errors);
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
+}
+
+#[test]
 fn a_file_that_a_node_would_refuse_or_all_may_read_is_told() {
     let dir = Dir::new();
     let path = dir.write("users.txt", "bob:$2b$10$abc\n");

@@ -13,6 +13,7 @@ use crate::subscriptions::Subscriptions;
 use bridge_core::machine::{Cx, Handled};
 use bridge_core::owners::Owner;
 use bridge_core::slab::Key;
+use bridge_core::time::Now;
 use bridge_core::topic::ClientId;
 use bridge_core::uplink::{Admission, Applicant, Connect, Ending, Identity, Password, Refusal, Token};
 use codec_mqttsn as sn;
@@ -22,6 +23,8 @@ use codec_mqttsn::{Message, ReturnCode};
 const MAX_DIALOGUES: u64 = 16_384;
 /// ProtocolId of MQTT-SN 1.2.
 const PROTOCOL_ID: u8 = 1;
+/// One line about clients that are not let in goes to the log in this time, in milliseconds.
+const REFUSALS_TOLD_MS: u64 = 60_000;
 /// The version as events and lists name it.
 pub(crate) const VERSION: &str = "1.2";
 
@@ -139,6 +142,7 @@ impl Mqttsn {
         tracing::debug!(protocol = "mqttsn", client_id = id, peer = %at.peer.addr, reason = why.reason(), "refused");
         let (count, code) = match why {
             Refusal::BadCredentials | Refusal::NotAuthorised { .. } => {
+                self.warn_of_refusals(cx.now, id);
                 (Count::ConnectRefused, self.base.rules.auth_refused)
             }
             other => match code(other) {
@@ -149,6 +153,14 @@ impl Mqttsn {
         self.base.counts.up(count);
         self.disclaim(cx, id);
         self.connack(cx, at, code);
+    }
+
+    /// All clients share the operator's credential: if one may not come in, it is likely that none may.
+    fn warn_of_refusals(&mut self, now: Now, id: &str) {
+        if self.quiet_until.is_none_or(|until| until.is_due(now)) {
+            self.quiet_until = Some(now.after_ms(REFUSALS_TOLD_MS));
+            tracing::warn!(protocol = "mqttsn", client_id = id, "not let in; for a minute others are only counted");
+        }
     }
 
     /// The id need not live here, if nobody has it.

@@ -1,7 +1,7 @@
 //! PUBLISH at QoS −1: from whomever, with a session or without, and never answered.
 
 use crate::base::Base;
-use crate::counts::Count;
+use crate::counts::{Count, refused};
 use crate::predefined::Known;
 use crate::publish_up::{Unfit, short_name};
 use bridge_core::Qos;
@@ -73,7 +73,7 @@ impl Connectionless {
         match cx.bridge.up(cx.now, client, Uplink::Publish { token: None, what }) {
             Taken::Done | Taken::Owed => {}
             Taken::Full => base.counts.up(Count::Congested),
-            Taken::Denied(_) => base.counts.up(Count::BrokerRefused),
+            Taken::Denied(why) => base.counts.up(refused(why)),
         }
     }
 

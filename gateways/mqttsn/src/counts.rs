@@ -2,6 +2,7 @@
 
 use bridge_core::count;
 use bridge_core::metrics::{FAULTS, PACKETS, QUEUE_DROPPED, SESSIONS, WILLS};
+use bridge_core::uplink::Refusal;
 use codec_mqttsn::{Fault, Message};
 use wire::WireFault;
 
@@ -93,6 +94,8 @@ count! {
         Impostor = FAULTS { protocol: "mqttsn", blame: "peer", reason: "impostor" };
         /// A session that another client, or a new session, has taken the place of.
         TakenOver = FAULTS { protocol: "mqttsn", blame: "peer", reason: "taken_over" };
+        /// The access rules forbid it.
+        NotAuthorised = FAULTS { protocol: "mqttsn", blame: "peer", reason: "not_authorised" };
         /// The broker, or the bridge on its behalf, would not have it.
         BrokerRefused = FAULTS { protocol: "mqttsn", blame: "broker", reason: "refused" };
         /// A listener's gate is shut, or too many will dialogues are open, or we are stopping.
@@ -116,6 +119,14 @@ count! {
         Away = SESSIONS { protocol: "mqttsn", state: "away" };
         Wills = WILLS { result: "published" };
         WillsLost = WILLS { result: "refused" };
+    }
+}
+
+/// The series of what the bridge would not have.
+pub(crate) const fn refused(why: Refusal) -> Count {
+    match why {
+        Refusal::NotAuthorised { .. } => Count::NotAuthorised,
+        _ => Count::BrokerRefused,
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Mqttsn {
     config: Live<MqttsnConfig>,
     seed: u64,
     pub(crate) draining: bool,
+    /// Until then the log has heard enough of clients that are not let in.
+    pub(crate) quiet_until: Option<Deadline>,
     /// Alarms that fire now; empty in between, kept for its memory.
     pub(crate) due: Vec<Alarm>,
     connectionless: Vec<Connectionless>,
@@ -60,6 +62,7 @@ impl Mqttsn {
             sessions: Sessions::new(seed),
             waiting: Waitings::new(seed),
             draining: false,
+            quiet_until: None,
             due: Vec::new(),
             connectionless: listeners.into_iter().map(Connectionless::new).collect(),
             latest_ms: 0,

@@ -1,7 +1,7 @@
 //! PUBLISH from devices, and REGISTER, which names its topics (MQTT-SN 1.2 §5.4.10).
 
 use crate::base::Base;
-use crate::counts::Count;
+use crate::counts::{Count, refused};
 use crate::receipts::{Receipts, Stage, digest};
 use crate::session::{Next, Session};
 use crate::subscribe::{after, code};
@@ -31,7 +31,7 @@ impl Unfit {
 
     /// By the bridge, for good.
     const fn denied(why: Refusal) -> Self {
-        Self { code: code(why), why: Count::BrokerRefused, next: after(why) }
+        Self { code: code(why), why: refused(why), next: after(why) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! SUBSCRIBE and UNSUBSCRIBE.
 
 use crate::base::Base;
-use crate::counts::Count;
+use crate::counts::{Count, refused as count_of};
 use crate::predefined::Known;
 use crate::session::{Next, Session};
 use crate::subscriptions::{MOST_ASKED_AGAIN, NO_ID, Pending, Place, place};
@@ -64,7 +64,7 @@ impl Session {
         match self.subscriptions.join(cx, client, filter, qos, known, place, Some(pending)) {
             Taken::Done | Taken::Owed => Ok(()),
             Taken::Full => Err(refused(ReturnCode::Congestion, Count::Congested)),
-            Taken::Denied(why) => Err(Refused { next: after(why), ..refused(code(why), Count::BrokerRefused) }),
+            Taken::Denied(why) => Err(Refused { next: after(why), ..refused(code(why), count_of(why)) }),
         }
     }
 

@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-use auth::{Edited, LARGEST_FILE, PasswordHash, Users, check_name, edit};
+use auth::{Edited, LARGEST_FILE, PasswordHash, UserFault, Users, check_name, edit};
 
 use crate::cli::print;
 use crate::failure::Failure;
@@ -53,6 +53,10 @@ fn change(file: &Path, user: &str, hash: Option<&PasswordHash>) -> io::Result<(S
     let before = read(&target)?;
     if before.is_none() && hash.is_none() {
         return Err(io::Error::new(ErrorKind::NotFound, "there is no such file"));
+    }
+    let faults = before.as_ref().and_then(|(text, _)| Users::parse(text.as_bytes()).err()).unwrap_or_default();
+    if let Some(fault) = faults.iter().find(|fault| matches!(fault.fault, UserFault::NoHash | UserFault::NotText)) {
+        return Err(io::Error::other(format!("is no users file, and left as it is: {fault}")));
     }
     let (text, edited) = edit(before.as_ref().map_or("", |(text, _)| text), user, hash);
     if edited != Edited::Absent {
