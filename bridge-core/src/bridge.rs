@@ -29,7 +29,7 @@ use crate::publication::Publication;
 use crate::slab::Slab;
 use crate::template::Mountpoint;
 use crate::time::{Deadline, Now, earliest};
-use crate::uplink::{ClientRef, Connect, Identity, Refusal, Taken, Token, Uplink};
+use crate::uplink::{ClientRef, Connect, Ending, Identity, OwnLink, Refusal, Taken, Token, Uplink};
 use crate::upstream::Upstream;
 use client::Client;
 use codec_mqtt::Qos;
@@ -76,6 +76,26 @@ pub enum Notice {
         applicant: Token,
         /// Who it is, or why it is not let in.
         verdict: Result<Identity, Refusal>,
+        /// Its own MQTT connection, where clients have one.
+        link: Option<OwnLink>,
+    },
+    /// A client's own MQTT connection is over for good.
+    Ended {
+        /// Whose machine.
+        gateway: GatewayId,
+        /// The machine's number for the client.
+        client: Token,
+        /// Why.
+        why: Ending,
+    },
+    /// The answer to [`Uplink::Wake`].
+    Awake {
+        /// Whose machine.
+        gateway: GatewayId,
+        /// The machine's number for the client.
+        client: Token,
+        /// The broker has sent what it had kept, or cannot.
+        outcome: Result<(), Refusal>,
     },
     /// There is room again; for every machine.
     Room,
@@ -170,6 +190,8 @@ impl Bridge {
             }
             Uplink::Resubscribe { token, filter, qos } => self.resubscribe(now, client, token, filter, qos),
             Uplink::Unsubscribe { token, filter } => self.unsubscribe(now, client, token, filter),
+            Uplink::PublishWill(will) => self.publish(now, client, None, &will),
+            Uplink::Relink(_) | Uplink::Delivered(_) | Uplink::SetWill(_) | Uplink::Doze | Uplink::Wake => Taken::Done,
             Uplink::Online(online) => self.online(now, client, online),
             Uplink::Moved(address) => self.moved(client, address),
             Uplink::Offline(ending) => self.offline(now, client, ending),
@@ -197,6 +219,9 @@ impl Bridge {
         }
         Taken::Done
     }
+
+    /// The client is not let in after all: its own MQTT connection ends.
+    pub const fn dismiss(&mut self, _link: OwnLink) {}
 
     /// Whether [`Bridge::connect`] will take the client, as far as its names are concerned: to be asked before anybody gives
     /// way to it.

@@ -1,7 +1,7 @@
 //! What a machine hears from the broker side about one of its clients.
 
 use crate::publication::Shared;
-use crate::uplink::{Refusal, Token};
+use crate::uplink::{Ending, Receipt, Refusal, Token};
 use codec_mqtt::Qos;
 
 /// Something for one client.
@@ -24,6 +24,11 @@ pub enum Downlink<'a> {
         /// Its fate.
         outcome: Outcome,
     },
+    /// The client's own MQTT connection is over for good, since the broker wants it so: the device is to be told, and to
+    /// go. (One that is merely lost comes back by itself.)
+    Ended(Ending),
+    /// The answer to [`Uplink::Wake`](crate::uplink::Uplink::Wake).
+    Awake(Result<(), Refusal>),
 }
 
 /// A message as one subscription gets it.
@@ -33,8 +38,10 @@ pub struct Delivery<'a> {
     pub message: &'a Shared<'a>,
     /// The lesser of the message's QoS and the subscription's.
     pub qos: Qos,
-    /// The subscription it matched.
+    /// The subscription it matched; [`Token::NONE`] where none is known.
     pub subscription: Token,
+    /// The broker keeps its copy until [`Uplink::Delivered`](crate::uplink::Uplink::Delivered) names this.
+    pub receipt: Option<Receipt>,
 }
 
 /// The fate of a message.

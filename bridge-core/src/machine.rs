@@ -10,7 +10,7 @@ use crate::owners::Owners;
 use crate::peer::{Peer, Proven, ShardId};
 use crate::rng::Rng;
 use crate::time::{Deadline, Now};
-use crate::uplink::{Identity, Refusal, Token};
+use crate::uplink::{Identity, OwnLink, Refusal, Token};
 
 /// One protocol, with all its peers on one shard. No socket, clock or randomness inside.
 ///
@@ -121,6 +121,9 @@ pub enum Input<'a> {
         applicant: Token,
         /// Who it is, or why it is not let in.
         verdict: Result<&'a Identity, Refusal>,
+        /// Its own MQTT connection, where clients have one: to be handed to [`Bridge::connect`], to
+        /// [`Uplink::Relink`](crate::uplink::Uplink::Relink), or to [`Bridge::dismiss`].
+        link: Option<OwnLink>,
     },
     /// Something from the broker side for one client.
     Down {

@@ -3,6 +3,7 @@
 use crate::peer::{GatewayId, ListenerId, Proven};
 use crate::publication::Publication;
 use crate::slab::Key;
+use crate::time::Deadline;
 use crate::topic::{ClientId, TopicFilter};
 use codec_mqtt::Qos;
 use std::net::SocketAddr;
@@ -14,6 +15,11 @@ pub struct ClientRef(pub Key);
 /// A machine's own number for something it is owed an answer to; echoed, never interpreted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(pub u64);
+
+impl Token {
+    /// No subscription that is known here: a session that the broker has kept delivers what an earlier life asked for.
+    pub const NONE: Self = Self(u64::MAX);
+}
 
 /// A client that wants to come in.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +38,33 @@ pub struct Applicant<'a> {
     pub address: Option<SocketAddr>,
     /// What the transport has proved about it.
     pub proven: Proven<'a>,
+    /// What it asks of an MQTT connection of its own, where clients have one; `None` = it needs none.
+    pub wants: Option<SessionWish>,
+}
+
+/// What a client asks of its session at the broker, where it has an MQTT connection of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SessionWish {
+    /// It wants a new session, which ends with the connection.
+    pub clean: bool,
+    /// Keep Alive in seconds; 0 = that of `[broker]`.
+    pub keepalive_s: u16,
+    /// Seconds that the broker is to keep the session after the connection; without meaning for a clean one.
+    pub expiry_s: u32,
+}
+
+/// An MQTT connection of a client's own, from the answer to [`Bridge::admit`](crate::bridge::Bridge::admit) on. Stale once
+/// it has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OwnLink(pub Key);
+
+/// The broker's own copy of a message, which it keeps until [`Uplink::Delivered`] has been said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Receipt {
+    /// The connection that it came over.
+    pub link: OwnLink,
+    /// Counts what comes over it.
+    pub number: u32,
 }
 
 /// A password on its way to whoever judges it: never printed.
@@ -52,7 +85,8 @@ pub enum Admission {
     Granted(Identity),
     /// It may not.
     Refused(Refusal),
-    /// Somebody is being asked: [`Input::Decided`](crate::machine::Input::Decided) follows.
+    /// Somebody is being asked: [`Input::Decided`](crate::machine::Input::Decided) follows. Always so where clients have
+    /// MQTT connections of their own.
     Parked,
 }
 
@@ -72,6 +106,8 @@ pub struct Connect<'a> {
     /// A client that never connects (MQTT-SN QoS −1): it uses the first link of the shard, since there is no
     /// session whose order could matter.
     pub connectionless: bool,
+    /// Its own MQTT connection, as [`Input::Decided`](crate::machine::Input::Decided) named it.
+    pub link: Option<OwnLink>,
 }
 
 /// Who a client is once it has been let in.
@@ -117,6 +153,10 @@ pub enum Ending {
     Closed,
     /// What it said is no protocol of ours.
     Protocol,
+    /// It took too long to say something whole, or to take what it was sent.
+    Stalled,
+    /// The process ends.
+    Drained,
 }
 
 impl Ending {
@@ -133,6 +173,8 @@ impl Ending {
             Self::NotAuthorised => "not_authorized",
             Self::Closed => "closed",
             Self::Protocol => "protocol_error",
+            Self::Stalled => "stalled",
+            Self::Drained => "drained",
         }
     }
 }
@@ -177,13 +219,28 @@ pub enum Uplink<'a> {
         /// The filter given in `Subscribe`.
         filter: TopicFilter<'a>,
     },
+    /// The client came again, and was let in with this MQTT connection of its own: it is used from now on. What went over
+    /// the one before is settled, and its subscriptions go on.
+    Relink(OwnLink),
+    /// The device has the message, or never will: the broker may forget its copy. Once for each receipt, in any order.
+    Delivered(Receipt),
+    /// What is to be published when the client is lost; `None` = nothing. Told to the broker where the client has an MQTT
+    /// connection of its own.
+    SetWill(Option<Publication<'a>>),
+    /// The client is lost: its will is published, by the broker where that knows it.
+    PublishWill(Publication<'a>),
+    /// It sleeps, and may do without its own MQTT connection: the broker keeps what comes for it.
+    Doze,
+    /// It is awake after [`Uplink::Doze`]. `Owed`: [`Downlink::Awake`](crate::downlink::Downlink::Awake) follows once the
+    /// broker has sent what it has kept; `Done`: there is nothing to wait for.
+    Wake,
     /// It is connected, for the first time or again.
     Online(Online),
     /// It is at another address now, still connected.
     Moved(SocketAddr),
     /// It is not connected any more; it may come back to its subscriptions.
     Offline(Ending),
-    /// The client is gone, and its subscriptions end with it. (Its will, if it is lost, its machine publishes before.)
+    /// The client is gone, and its subscriptions end with it. (If it is lost, [`Uplink::PublishWill`] goes before.)
     /// The reference is stale from here on; messages that it has published still go their way.
     Disconnect,
 }
@@ -198,6 +255,8 @@ pub enum Taken {
     Owed,
     /// No room: tell the device, or stop reading it. [`Input::Room`](crate::machine::Input::Room) follows.
     Full,
+    /// Over a limit of its session (`rate_limit`, `publish_limit`): nothing was taken. It may be offered again then.
+    Later(Deadline),
     /// Refused, for good.
     Denied(Refusal),
 }

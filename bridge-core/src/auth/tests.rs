@@ -42,6 +42,7 @@ fn applicant<'a>(username: &'a str, password: &'a str) -> Applicant<'a> {
         password: Password(password.as_bytes()),
         address: None,
         proven: crate::peer::Proven::default(),
+        wants: None,
     }
 }
 

@@ -3,7 +3,7 @@
 use super::client::Client;
 use super::{Bridge, Notice};
 use crate::acl::{AccessControl, Acl, Action, Subject, Verdict};
-use crate::auth::{Answer, AuthRules, Question};
+use crate::auth::{Answer, AuthRules, Decided, Question};
 use crate::events::{Event, EventClient, EventSettings};
 use crate::metrics::BridgeCount;
 use crate::time::Now;
@@ -48,7 +48,8 @@ impl Bridge {
 
     pub(super) fn decided(&mut self) -> Option<Notice> {
         let decided = self.admissions.take_decided()?;
-        Some(Notice::Decided { gateway: decided.gateway, applicant: decided.applicant, verdict: decided.verdict })
+        let Decided { gateway, applicant, verdict } = decided;
+        Some(Notice::Decided { gateway, applicant, verdict, link: None })
     }
 
     pub(super) fn online(&mut self, now: Now, client: ClientRef, online: Online) -> Taken {

@@ -58,7 +58,15 @@ fn a_user_name_that_mqtt_cannot_carry_is_refused_only_where_it_matters() {
         let id = ClientId::try_from("lamp").unwrap();
         let (listener, username) = (ListenerId(0), "a\u{FFFE}");
         let identity = Identity { username: username.into(), superuser: false };
-        let who = Connect { gateway: SN, listener, id, identity: &identity, address: None, connectionless: false };
+        let who = Connect {
+            gateway: SN,
+            listener,
+            id,
+            identity: &identity,
+            address: None,
+            connectionless: false,
+            link: None,
+        };
         assert_eq!(world.bridge.connect(Token(1), &who).err(), expected, "{mountpoint}");
     }
 }
@@ -293,7 +301,7 @@ fn who_never_connects_speaks_through_the_first_link() {
         let id = ClientId::try_from(id.as_str()).unwrap();
         let identity = Identity::default();
         let (listener, identity) = (ListenerId(0), &identity);
-        let who = Connect { gateway: SN, listener, id, identity, address: None, connectionless: true };
+        let who = Connect { gateway: SN, listener, id, identity, address: None, connectionless: true, link: None };
         let client = world.bridge.connect(Token(number), &who).unwrap();
         let what = message("a", "x", Qos::AtMostOnce);
         assert_eq!(world.up(client, Uplink::Publish { token: None, what }), Taken::Done);

@@ -29,6 +29,7 @@ impl Session {
             identity: &self.identity,
             address: Some(self.address.at().peer.addr),
             connectionless: false,
+            link: None,
         };
         self.client = Some(cx.bridge.connect(Token(key.to_bits()), &who)?);
         Ok(())
@@ -65,7 +66,7 @@ impl Session {
         let Some(client) = self.client else { return };
         match cx.bridge.up(cx.now, client, uplink) {
             Taken::Done | Taken::Owed => {}
-            Taken::Full | Taken::Denied(_) => base.counts.up(Count::BrokerRefused),
+            Taken::Full | Taken::Later(_) | Taken::Denied(_) => base.counts.up(Count::BrokerRefused),
         }
     }
 

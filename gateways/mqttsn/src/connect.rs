@@ -89,6 +89,7 @@ impl Mqttsn {
             password: Password(self.base.rules.password.expose().as_bytes()),
             address: Some(sender.at.peer.addr),
             proven: sender.proven,
+            wants: None,
         };
         match cx.bridge.admit(cx.now, token, &applicant) {
             Admission::Granted(identity) => self.enter(cx, sender, id, generated, hello, identity),
@@ -213,7 +214,7 @@ impl Mqttsn {
     fn fits(&self, cx: &Cx<'_>, at: At<'_>, id: &str, identity: &Identity) -> Result<(), Refusal> {
         let id = ClientId::try_from(id).map_err(|_fault| Refusal::BadIdentity)?;
         let (gateway, listener, address) = (self.base.gateway, at.peer.listener, Some(at.peer.addr));
-        cx.bridge.fits(&Connect { gateway, listener, id, identity, address, connectionless: false })
+        cx.bridge.fits(&Connect { gateway, listener, id, identity, address, connectionless: false, link: None })
     }
 
     /// True when there is no place for the client. Else it has one at its listener's gate: who had one there keeps it.

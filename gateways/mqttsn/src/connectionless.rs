@@ -72,7 +72,7 @@ impl Connectionless {
         let what = Publication { topic, payload, qos: Qos::AtMostOnce, retain, expiry_s: None };
         match cx.bridge.up(cx.now, client, Uplink::Publish { token: None, what }) {
             Taken::Done | Taken::Owed => {}
-            Taken::Full => base.counts.up(Count::Congested),
+            Taken::Full | Taken::Later(_) => base.counts.up(Count::Congested),
             Taken::Denied(why) => base.counts.up(refused(why)),
         }
     }
@@ -92,6 +92,7 @@ impl Connectionless {
             password: Password(base.rules.password.expose().as_bytes()),
             address: None,
             proven: Proven::default(),
+            wants: None,
         };
         match cx.bridge.admit(cx.now, self.token(), &applicant) {
             Admission::Granted(identity) => self.decided(base, cx, Ok(&identity)),
@@ -123,6 +124,7 @@ impl Connectionless {
             identity,
             address: None,
             connectionless: true,
+            link: None,
         };
         cx.bridge.connect(self.token(), &who)
     }

@@ -51,7 +51,8 @@ pub(crate) const fn says_news(message: &Message<'_>) -> bool {
 pub(crate) fn brings_news(session: &Session, down: &Downlink<'_>) -> bool {
     match down {
         Downlink::Message(delivery) => delivery.qos != Qos::AtMostOnce || !session.is_active(),
-        Downlink::Subscribed { .. } => true,
+        Downlink::Subscribed { .. } | Downlink::Ended(_) => true,
+        Downlink::Awake(_) => false,
         Downlink::Settled { .. } => session.receipts.has_exactly_once(),
     }
 }

@@ -149,7 +149,10 @@ impl Bench {
         let expiry_s = (argument & 0x40 != 0).then_some(3);
         let payload = [argument];
         let message = Shared::new(Publication { topic, payload: &payload, qos, retain: false, expiry_s });
-        self.down(argument, Downlink::Message(Delivery { message: &message, qos, subscription: Token(0) }));
+        self.down(
+            argument,
+            Downlink::Message(Delivery { message: &message, qos, subscription: Token(0), receipt: None }),
+        );
     }
 
     fn down(&mut self, argument: u8, down: Downlink<'_>) {

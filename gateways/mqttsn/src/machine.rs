@@ -252,6 +252,8 @@ impl Mqttsn {
                 self.say_farewell_to(cx, key);
                 next
             }
+            // Where clients share the links, neither is ever said.
+            Downlink::Ended(_) | Downlink::Awake(_) => Next::Stay,
             Downlink::Subscribed { token, granted } => {
                 let next = session.on_subscribed(&self.base, cx, token, granted);
                 session.pump(&mut self.base, cx, key);
@@ -285,7 +287,7 @@ impl Machine for Mqttsn {
             }
             // Devices try again by themselves; what may be asked just now the bridge knows.
             Input::Room | Input::Broker { .. } => {}
-            Input::Decided { applicant, verdict } => self.on_verdict(cx, applicant, verdict),
+            Input::Decided { applicant, verdict, .. } => self.on_verdict(cx, applicant, verdict),
             Input::PeerMoved { from, to } => self.on_peer_moved(from, to),
             Input::PeerClosed { peer } => self.on_peer_closed(cx, peer),
             Input::Reconfigured => self.reconfigure(cx),

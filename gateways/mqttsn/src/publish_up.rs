@@ -61,7 +61,7 @@ impl Session {
         }
         match cx.bridge.up(cx.now, client, Uplink::Publish { token: None, what }) {
             Taken::Done | Taken::Owed => {}
-            Taken::Full => base.counts.up(Count::Congested),
+            Taken::Full | Taken::Later(_) => base.counts.up(Count::Congested),
             Taken::Denied(why) => match code(why) {
                 ReturnCode::Congestion => base.counts.up(Count::Congested),
                 _ => return self.refuse(base, cx, publish, Unfit::denied(why)),
@@ -185,7 +185,7 @@ fn publish_owed(
             receipts.settle(token, true);
             Reply::Accepted
         }
-        Taken::Full => {
+        Taken::Full | Taken::Later(_) => {
             receipts.cancel(token);
             congested(Count::Congested)
         }

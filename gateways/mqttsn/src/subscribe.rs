@@ -63,7 +63,7 @@ impl Session {
         }
         match self.subscriptions.join(cx, client, filter, qos, known, place, Some(pending)) {
             Taken::Done | Taken::Owed => Ok(()),
-            Taken::Full => Err(refused(ReturnCode::Congestion, Count::Congested)),
+            Taken::Full | Taken::Later(_) => Err(refused(ReturnCode::Congestion, Count::Congested)),
             Taken::Denied(why) => Err(Refused { next: after(why), ..refused(code(why), count_of(why)) }),
         }
     }
@@ -87,7 +87,7 @@ impl Session {
         }
         match self.subscriptions.join(cx, client, filter, qos, known, place, None) {
             Taken::Done | Taken::Owed => Ok(()),
-            Taken::Full => Err(Refusal::Limit),
+            Taken::Full | Taken::Later(_) => Err(Refusal::Limit),
             Taken::Denied(why) => Err(why),
         }
     }
@@ -109,7 +109,7 @@ impl Session {
             let text = entry.filter.text(&self.registry, predefined);
             let Some(filter) = text.and_then(|text| TopicFilter::try_from(text).ok()) else { continue };
             let uplink = Uplink::Resubscribe { token: Token(u64::from(entry.token)), filter, qos: entry.qos };
-            if let Taken::Full | Taken::Denied(_) = cx.bridge.up(cx.now, client, uplink) {
+            if let Taken::Full | Taken::Later(_) | Taken::Denied(_) = cx.bridge.up(cx.now, client, uplink) {
                 base.counts.up(Count::BrokerRefused);
             }
         }

@@ -171,7 +171,7 @@ impl Subscriptions {
         let token = entry.as_ref().map_or(*next, |s| s.token);
         let uplink = Uplink::Subscribe { token: Token(u64::from(token)), filter, qos, retained: true };
         let taken = cx.bridge.up(cx.now, client, uplink);
-        if let Taken::Full | Taken::Denied(_) = taken {
+        if let Taken::Full | Taken::Later(_) | Taken::Denied(_) = taken {
             return taken;
         }
         if let Some(entry) = entry {
@@ -207,7 +207,7 @@ impl Subscriptions {
         let _forgotten = self.settle(place);
         let Subscription { token, .. } = self.list.remove(place);
         let uplink = Uplink::Unsubscribe { token: Token(u64::from(token)), filter };
-        if let Taken::Full | Taken::Denied(_) = cx.bridge.up(cx.now, client, uplink) {
+        if let Taken::Full | Taken::Later(_) | Taken::Denied(_) = cx.bridge.up(cx.now, client, uplink) {
             base.counts.up(Count::BrokerRefused);
         }
     }

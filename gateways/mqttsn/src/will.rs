@@ -182,9 +182,9 @@ impl Session {
     pub(crate) fn publish_will(&self, base: &Base, cx: &mut Cx<'_>) {
         let Some(client) = self.client else { return };
         let Some(what) = self.will.as_ref().and_then(|will| will.view(cx.now)) else { return };
-        match cx.bridge.up(cx.now, client, Uplink::Publish { token: None, what }) {
+        match cx.bridge.up(cx.now, client, Uplink::PublishWill(what)) {
             Taken::Done | Taken::Owed => base.counts.up(Count::Wills),
-            Taken::Full | Taken::Denied(_) => base.counts.up(Count::WillsLost),
+            Taken::Full | Taken::Later(_) | Taken::Denied(_) => base.counts.up(Count::WillsLost),
         }
     }
 }

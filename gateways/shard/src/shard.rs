@@ -216,7 +216,7 @@ impl Shard {
             let (machines, around) = (&mut self.machines, &mut self.around);
             let before = around.journal.marks();
             arrival.hand_out(|to, message| {
-                let delivery = Delivery { message, qos: to.qos, subscription: to.subscription };
+                let delivery = Delivery { message, qos: to.qos, subscription: to.subscription, receipt: None };
                 let input = Input::Down { client: to.client, down: Downlink::Message(delivery) };
                 tell(machines, around, now, to.gateway, input);
             });
@@ -286,9 +286,13 @@ impl Shard {
             Notice::Settled { gateway, client, token, outcome } => {
                 (gateway, Input::Down { client, down: Downlink::Settled { token, outcome } })
             }
-            Notice::Decided { gateway, applicant, verdict } => {
+            Notice::Ended { gateway, client, why } => (gateway, Input::Down { client, down: Downlink::Ended(why) }),
+            Notice::Awake { gateway, client, outcome } => {
+                (gateway, Input::Down { client, down: Downlink::Awake(outcome) })
+            }
+            Notice::Decided { gateway, applicant, verdict, link } => {
                 let verdict = verdict.as_ref().map_err(|why| *why);
-                let input = Input::Decided { applicant, verdict };
+                let input = Input::Decided { applicant, verdict, link };
                 return tell(&mut self.machines, &mut self.around, now, gateway, input);
             }
             Notice::Room => return self.tell_all(now, Input::Room),

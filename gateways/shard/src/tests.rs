@@ -18,7 +18,7 @@ struct Echo;
 
 impl Machine for Echo {
     fn handle(&mut self, cx: &mut Cx<'_>, input: Input<'_>) -> Handled {
-        if let Input::Decided { applicant, verdict } = input {
+        if let Input::Decided { applicant, verdict, .. } = input {
             let user = verdict.map(|identity| &*identity.username);
             cx.out.datagram(peer(0), |out| out.extend_from_slice(format!("{applicant:?} {user:?}").as_bytes()));
         }
@@ -38,6 +38,7 @@ impl Machine for Echo {
                 password: Password(b""),
                 address: None,
                 proven: Proven::default(),
+                wants: None,
             };
             assert_eq!(cx.bridge.admit(cx.now, Token(5), &who), Admission::Parked);
             return Handled::Here;

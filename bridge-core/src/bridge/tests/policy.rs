@@ -31,7 +31,7 @@ fn told() -> Policy {
 fn connect_as(world: &mut World, id: &str, identity: &Identity, address: Option<&str>) -> ClientRef {
     let (listener, id) = (ListenerId(0), ClientId::try_from(id).unwrap());
     let address = address.map(|text| text.parse().unwrap());
-    let who = Connect { gateway: SN, listener, id, identity, address, connectionless: false };
+    let who = Connect { gateway: SN, listener, id, identity, address, connectionless: false, link: None };
     world.bridge.connect(Token(7), &who).unwrap()
 }
 
@@ -143,7 +143,7 @@ fn a_subscription_of_an_earlier_run_is_judged_again() {
 fn applicant(username: &str) -> Applicant<'_> {
     let (listener, id) = (ListenerId(0), ClientId::try_from("lamp").unwrap());
     let password = Password(b"pw");
-    Applicant { gateway: SN, listener, id, username, password, address: None, proven: Proven::default() }
+    Applicant { gateway: SN, listener, id, username, password, address: None, proven: Proven::default(), wants: None }
 }
 
 fn asking() -> Policy {
@@ -162,7 +162,7 @@ fn a_store_is_asked_and_its_word_becomes_a_notice() {
     world.bridge.answer(world.now, Answer { id: question.id, opinion: Opinion::Allow { superuser: true } });
     world.settle();
     let verdict = Ok(Identity { username: "ann".into(), superuser: true });
-    assert_eq!(world.notices, [Notice::Decided { gateway: SN, applicant: Token(3), verdict }]);
+    assert_eq!(world.notices, [Notice::Decided { gateway: SN, applicant: Token(3), verdict, link: None }]);
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn a_store_that_says_nothing_keeps_the_client_out_in_time() {
     assert_eq!(world.notices, []);
     world.wait(1);
     let verdict = Err(Refusal::AuthUnavailable);
-    assert_eq!(world.notices, [Notice::Decided { gateway: SN, applicant: Token(3), verdict }]);
+    assert_eq!(world.notices, [Notice::Decided { gateway: SN, applicant: Token(3), verdict, link: None }]);
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn new_rules_tell_those_who_wait_to_come_again() {
     world.bridge.replace_rules(Arc::default(), Arc::default());
     world.settle();
     let verdict = Err(Refusal::Busy);
-    assert_eq!(world.notices, [Notice::Decided { gateway: SN, applicant: Token(3), verdict }]);
+    assert_eq!(world.notices, [Notice::Decided { gateway: SN, applicant: Token(3), verdict, link: None }]);
     let welcome = Admission::Granted(Identity { username: "ann".into(), superuser: false });
     assert_eq!(world.bridge.admit(world.now, Token(4), &applicant("ann")), welcome);
 }

@@ -164,6 +164,7 @@ impl World {
             identity: &Identity::default(),
             address: None,
             connectionless: false,
+            link: None,
         };
         self.bridge.connect(Token(handle), &who)
     }

@@ -25,7 +25,7 @@ impl Machine for Echo {
     fn handle(&mut self, cx: &mut Cx<'_>, input: Input<'_>) -> Handled {
         let (peer, bytes) = match input {
             Input::Datagram { peer, bytes, .. } => (peer, bytes),
-            Input::Decided { applicant, verdict } => {
+            Input::Decided { applicant, verdict, .. } => {
                 let said = verdict.map_or_else(|refusal| refusal.reason(), |identity| &identity.username);
                 let peer = self.1[usize::try_from(applicant.0).unwrap()];
                 cx.out.datagram(peer, |out| out.extend_from_slice(said.as_bytes()));
@@ -36,8 +36,16 @@ impl Machine for Echo {
         if let Some(name) = bytes.strip_prefix(b"?") {
             let (username, id) = (std::str::from_utf8(name).unwrap(), ClientId::try_from("lamp").unwrap());
             let (password, address, proven) = (Password(b"x"), Some(peer.addr), Proven::default());
-            let who =
-                Applicant { gateway: GatewayId(0), listener: peer.listener, id, username, password, address, proven };
+            let who = Applicant {
+                gateway: GatewayId(0),
+                listener: peer.listener,
+                id,
+                username,
+                password,
+                address,
+                proven,
+                wants: None,
+            };
             let said = match cx.bridge.admit(cx.now, Token(self.1.len() as u64), &who) {
                 Admission::Parked => {
                     self.1.push(peer);
