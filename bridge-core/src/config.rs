@@ -2,14 +2,16 @@
 
 mod access;
 mod checks;
+mod tls;
 mod url;
 
-use std::path::PathBuf;
+use std::net::IpAddr;
 
 use settings::{ByteSize, HumanDuration, Secret, Section, Settings};
 
 pub use access::{AclConfig, DenyAction, Permit, RuleAction, RuleConfig, TopicText, WhoConfig, read_rules};
 pub use checks::{check_name, check_node_template, check_template, check_topic};
+pub use tls::{BrokerTlsConfig, ProtocolName};
 pub use url::{BrokerUrl, Server};
 
 settings::choice! {
@@ -27,8 +29,9 @@ settings::choice! {
     pub enum LinkMode {
         /// A few connections carry all devices.
         Shared = "shared",
+        /// Each client has a connection of its own, under its own client id.
+        PerDevice = "per-device",
     }
-    not_yet "per-device";
 }
 
 settings::choice! {
@@ -52,6 +55,10 @@ pub struct BrokerConfig {
     pub mode: LinkMode,
     /// Connections in shared mode; 0 is one per worker.
     pub connections: u16,
+    /// Connections of devices that are begun per second, in per-device mode; 0 is no limit.
+    pub connect_rate: u32,
+    /// Local addresses that connections to the broker come from, in turn; none leaves it to the system.
+    pub bind: Vec<IpAddr>,
     /// Client ids of the links are `<prefix>-<node>-<n>`.
     pub client_id_prefix: String,
     /// User name of the links; empty is none.
@@ -78,6 +85,8 @@ impl Default for BrokerConfig {
             protocol: BrokerProtocol::V5,
             mode: LinkMode::Shared,
             connections: 0,
+            connect_rate: 500,
+            bind: Vec::new(),
             client_id_prefix: "tidegate".into(),
             username: String::new(),
             password: Secret::default(),
@@ -105,6 +114,8 @@ impl Settings for BrokerConfig {
         s.leaf("protocol", &mut self.protocol);
         s.leaf("mode", &mut self.mode);
         s.ranged("connections", &mut self.connections, 0..=1024);
+        s.leaf("connect_rate", &mut self.connect_rate);
+        s.list("bind", &mut self.bind);
         s.checked("client_id_prefix", &mut self.client_id_prefix, |prefix| match prefix.as_str() {
             "" => Err("is empty: client ids begin with it".into()),
             prefix => check_name(prefix),
@@ -117,33 +128,7 @@ impl Settings for BrokerConfig {
         s.ranged("max_packet_size", &mut self.max_packet_size, ByteSize::from_kb(1)..=ByteSize::from_mb(255));
         s.table("tls", &mut self.tls);
         s.table("queue", &mut self.queue);
-        s.not_in_this_version(&["connect_rate", "bind"]);
         s.renamed(&[("ssl", "tls"), ("ssl_options", "tls")]);
-    }
-}
-
-/// `[broker.tls]`: for `mqtts://`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BrokerTlsConfig {
-    /// PEM file with the authorities to trust; none means those of the system.
-    pub ca_file: Option<PathBuf>,
-    /// PEM file with the client certificate and its chain.
-    pub cert_file: Option<PathBuf>,
-    /// PEM file with its key.
-    pub key_file: Option<PathBuf>,
-    /// The name that the broker's certificate must have; none means the host of the URL.
-    pub server_name: Option<String>,
-    /// Takes any certificate: for trials only.
-    pub insecure_skip_verify: bool,
-}
-
-impl Settings for BrokerTlsConfig {
-    fn visit(&mut self, s: &mut Section<'_>) {
-        s.leaf("ca_file", &mut self.ca_file);
-        s.leaf("cert_file", &mut self.cert_file);
-        s.leaf("key_file", &mut self.key_file);
-        s.leaf("server_name", &mut self.server_name);
-        s.leaf("insecure_skip_verify", &mut self.insecure_skip_verify);
     }
 }
 

@@ -23,9 +23,11 @@ fn what_is_written_reads_back() {
 #[rustfmt::skip]
 fn values_out_of_range_are_refused() {
     for (text, expected) in [
-        ("mode = \"per-device\"",         "mode: \"per-device\" is not in this version"),
-        ("connect_rate = 500",            "connect_rate: not in this version"),
-        ("bind = []",                     "bind: not in this version"),
+        ("mode = \"per_device\"",         "mode: expected \"shared\" or \"per-device\", found \"per_device\""),
+        ("connect_rate = -1",             "connect_rate: expected a whole number from 0 to 4294967295, found the number -1"),
+        ("bind = [\"127.0.0.2:1\"]",      "bind[0]: expected an address without a port, like \"127.0.0.1\", \"0.0.0.0\" or \"[::]\", found \"127.0.0.2:1\""),
+        ("tls.alpn = \"mqtt\"",           "tls.alpn: expected an array, like [\"…\", \"…\"], found \"mqtt\""),
+        ("tls.alpn = [\"mqtt\", \"\"]",   "tls.alpn[1]: \"\" is empty: a protocol's name has 1 to 255 octets"),
         ("queue.dir = \"\"",              "queue.dir: not in this version"),
         ("queue.segment_bytes = \"10MB\"", "queue.segment_bytes: not in this version"),
         ("max_inflight = 0",              "max_inflight: expected 1 to 65535, found the number 0"),
@@ -46,6 +48,24 @@ fn values_out_of_range_are_refused() {
     ] {
         assert_eq!(problems(&mut EventsConfig::default(), text), [expected]);
     }
+}
+
+#[test]
+fn the_name_of_a_protocol_has_1_to_255_octets() {
+    assert_eq!(ProtocolName::try_from("x-amzn-mqtt-ca").unwrap().as_str(), "x-amzn-mqtt-ca");
+    assert_eq!(ProtocolName::try_from("x".repeat(255).as_str()).unwrap().as_str().len(), 255);
+    let too_long = ProtocolName::try_from("x".repeat(256).as_str());
+    assert_eq!(too_long, Err("has 256 octets: a protocol's name has 1 to 255".into()));
+}
+
+#[test]
+fn connections_of_devices_have_a_rate_and_may_be_spread_over_addresses() {
+    let mut broker = BrokerConfig::default();
+    let text = "mode = \"per-device\"\nconnect_rate = 0\nbind = [\"127.0.0.2\", \"[::1]\"]\ntls.alpn = [\"mqtt\"]";
+    assert_eq!(problems(&mut broker, text), [""; 0]);
+    assert_eq!((broker.mode, broker.connect_rate), (LinkMode::PerDevice, 0));
+    assert_eq!(broker.bind, ["127.0.0.2", "::1"].map(|address| address.parse::<IpAddr>().unwrap()));
+    assert_eq!(broker.tls.alpn, [ProtocolName::try_from("mqtt").unwrap()]);
 }
 
 #[test]
