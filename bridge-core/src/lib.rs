@@ -9,6 +9,7 @@
 pub mod acl;
 pub mod ask;
 pub mod auth;
+mod batch;
 pub mod bridge;
 pub mod config;
 pub mod downlink;
@@ -27,6 +28,7 @@ pub mod publication;
 pub mod queue;
 pub mod rng;
 pub mod slab;
+pub mod streams;
 pub mod template;
 pub mod text;
 pub mod time;

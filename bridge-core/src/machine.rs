@@ -5,10 +5,11 @@ use crate::bridge::Bridge;
 use crate::downlink::Downlink;
 use crate::gate::Gates;
 use crate::journal::Journal;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Post};
 use crate::owners::Owners;
 use crate::peer::{Peer, Proven, ShardId};
 use crate::rng::Rng;
+use crate::streams::{CloseReason, ConnRef, Streams};
 use crate::time::{Deadline, Now};
 use crate::uplink::{Identity, OwnLink, Refusal, Token};
 
@@ -84,14 +85,17 @@ pub enum Unthawed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Handled {
-    /// It was this machine's.
+    /// It was this machine's. Of a stream: all of it.
     Here,
-    /// The datagram is for a client that lives on another shard: it must go there, and so must what follows from the
-    /// same address. Nothing was done with it here.
+    /// So many octets of the stream. The rest is offered again once there is more, or once it is read again.
+    Took(usize),
+    /// It is for a client that lives on another shard, and nothing was done with it here. The datagram must go there, and
+    /// so must what follows from the same address; or the connection, with all of the stream that was not taken, of which
+    /// nothing is heard here any more.
     Elsewhere(ShardId),
 }
 
-/// What a machine hears. (Streams join when a gateway needs them.)
+/// What a machine hears.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
     /// One datagram.
@@ -115,6 +119,36 @@ pub enum Input<'a> {
         /// Which.
         peer: Peer,
     },
+    /// A connection has come, as far as its listener lets it.
+    Opened {
+        /// The shard's number for it.
+        conn: ConnRef,
+        /// From whom.
+        peer: Peer,
+        /// What is proved about it.
+        proven: Proven<'a>,
+    },
+    /// What came over a connection and was not taken before, to be answered with [`Handled::Took`].
+    Stream {
+        /// Which.
+        conn: ConnRef,
+        /// From the first octet that was not taken.
+        bytes: &'a [u8],
+    },
+    /// A connection takes more again after [`Flow::Full`](crate::streams::Flow::Full).
+    Writable {
+        /// Which.
+        conn: ConnRef,
+    },
+    /// A connection has ended, by no doing of this machine.
+    Closed {
+        /// Which. Stale from here on.
+        conn: ConnRef,
+        /// How.
+        why: CloseReason,
+    },
+    /// A message that this gateway's machine on another shard heard for a client that lives here.
+    Posted(&'a Post),
     /// The answer to [`Bridge::admit`], if that had to wait.
     Decided {
         /// As given there.
@@ -157,8 +191,12 @@ pub struct Cx<'a> {
     pub now: Now,
     /// Chance, seeded.
     pub rng: &'a mut Rng,
-    /// To the devices.
+    /// Datagrams to the devices.
     pub out: &'a mut Outbox,
+    /// The connections of devices.
+    pub streams: &'a mut Streams,
+    /// Messages for clients that live on other shards.
+    pub posts: &'a mut Vec<Post>,
     /// To the broker.
     pub bridge: &'a mut Bridge,
     /// Who lives where.

@@ -60,6 +60,15 @@ pub const ROUTES: Family = gauge("tidegate_routes", "Addresses whose datagrams g
 pub const ADMIN_REFUSED: Family =
     counter("tidegate_admin_refused_total", "Requests to the admin API that were turned away, by reason");
 
+/// Connections between shards.
+pub const CONNECTIONS_HANDED_OVER: Family = counter(
+    "tidegate_connections_handed_over_total",
+    "Connections that were to go to the shard where their client lives, by what became of them",
+);
+/// Messages between shards.
+pub const POSTED: Family =
+    counter("tidegate_posted_total", "Messages that were to go to the shard where their client lives");
+
 /// Datagrams through the sockets.
 pub const UDP_DATAGRAMS: Family = counter("tidegate_udp_datagrams_total", "Datagrams read from and written to sockets");
 /// System calls of those.

@@ -1,7 +1,27 @@
-//! Datagrams on their way out: one arena, filled by the machines, emptied by the driver in one batch.
+//! What is on its way out of a shard, but for streams: datagrams in one arena, filled by the machines, emptied by the
+//! driver in one batch; and messages for other shards.
 
-use crate::peer::Peer;
+use crate::peer::{GatewayId, Peer, ShardId};
+use crate::publication::Stored;
+use codec_mqtt::Qos;
 use std::ops::Range;
+use std::sync::Arc;
+
+/// A message from the broker for a client that lives on another shard: what a subscription for all devices of a node
+/// brings comes over one link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Post {
+    /// Where the client lives.
+    pub to: ShardId,
+    /// Its gateway.
+    pub gateway: GatewayId,
+    /// Its client id.
+    pub client: Box<str>,
+    /// Without the mountpoint.
+    pub message: Arc<Stored>,
+    /// The lesser of the message's QoS and the subscription's.
+    pub qos: Qos,
+}
 
 /// What one turn of a shard sends. Keeps its memory from turn to turn.
 #[derive(Debug, Default)]

@@ -26,7 +26,6 @@
 //! for what was never answered, else for everything; requests made before are forgotten by then. The queue starts to move
 //! only after `Up` has been heard, so that answers to what it holds find the subscriptions in place.
 
-mod batch;
 mod counts;
 mod dial;
 mod greeting;
@@ -43,6 +42,7 @@ pub use inbound::{AckDue, Inbound, Received};
 pub use settings::{Farewell, LinkSettings, Password, QueueLimits, SessionRecord, SessionScope, VersionChoice};
 pub use status::{Closed, LinkStatus, Wish};
 
+use crate::batch::Batch;
 use crate::downlink::Outcome;
 use crate::meter::{Counts, Meter};
 use crate::peer::GatewayId;
@@ -50,7 +50,6 @@ use crate::queue::Queue;
 use crate::rng::Rng;
 use crate::time::{Deadline, Now};
 use crate::uplink::{Refusal, Token};
-use batch::Batch;
 use codec_mqtt::{Packet, PacketId, Qos, Version};
 use dial::Dial;
 use inbound::Delivered;

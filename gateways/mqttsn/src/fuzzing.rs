@@ -10,12 +10,13 @@ use bridge_core::gate::{Gate, Gates};
 use bridge_core::journal::Journal;
 use bridge_core::link::{LinkSettings, Password, QueueLimits, SessionScope, VersionChoice};
 use bridge_core::machine::{Cx, Frozen, Input, Machine};
-use bridge_core::outbox::Outbox;
+use bridge_core::outbox::{Outbox, Post};
 use bridge_core::owners::{Directory, Owners};
 use bridge_core::peer::{GatewayId, ListenerId, Peer, Proven, ShardId};
 use bridge_core::publication::{Publication, Shared};
 use bridge_core::rng::Rng;
 use bridge_core::slab::Key;
+use bridge_core::streams::Streams;
 use bridge_core::time::{Deadline, Now};
 use bridge_core::topic::TopicName;
 use bridge_core::uplink::{Refusal, Token};
@@ -54,6 +55,8 @@ struct Bench {
     machine: Mqttsn,
     bridge: Bridge,
     out: Outbox,
+    streams: Streams,
+    posts: Vec<Post>,
     owners: Owners,
     gates: Gates,
     journal: Journal,
@@ -78,6 +81,8 @@ impl Bench {
             machine: Mqttsn::new(GatewayId(0), config, vec![listener], 7),
             bridge: Bridge::new(bridge()),
             out: Outbox::default(),
+            streams: Streams::default(),
+            posts: Vec::new(),
             owners: Owners::new(Arc::new(Directory::default()), ShardId(0)),
             gates: Gates::new(vec![Gate::new(MAX_SESSIONS, 0)]),
             journal: Journal::new(true),
@@ -169,6 +174,8 @@ impl Bench {
             now,
             rng: &mut self.rng,
             out: &mut self.out,
+            streams: &mut self.streams,
+            posts: &mut self.posts,
             bridge: &mut self.bridge,
             owners: &self.owners,
             gates: &self.gates,
@@ -235,6 +242,8 @@ impl Bench {
                 now: next.now(),
                 rng: &mut next.rng,
                 out: &mut next.out,
+                streams: &mut next.streams,
+                posts: &mut next.posts,
                 bridge: &mut next.bridge,
                 owners: &next.owners,
                 gates: &next.gates,

@@ -287,6 +287,12 @@ impl Machine for Mqttsn {
             }
             // Devices try again by themselves; what may be asked just now the bridge knows.
             Input::Room | Input::Broker { .. } => {}
+            // MQTT-SN comes in datagrams, and subscribes client by client.
+            Input::Opened { .. }
+            | Input::Stream { .. }
+            | Input::Writable { .. }
+            | Input::Closed { .. }
+            | Input::Posted(_) => {}
             Input::Decided { applicant, verdict, .. } => self.on_verdict(cx, applicant, verdict),
             Input::PeerMoved { from, to } => self.on_peer_moved(from, to),
             Input::PeerClosed { peer } => self.on_peer_closed(cx, peer),

@@ -1,4 +1,4 @@
-use bridge_core::metrics::{FORWARDED, ROUTES};
+use bridge_core::metrics::{CONNECTIONS_HANDED_OVER, FORWARDED, POSTED, ROUTES};
 
 bridge_core::count! {
     /// What a shard counts.
@@ -9,6 +9,14 @@ bridge_core::count! {
         Stray = FORWARDED { result: "stray" };
         /// Datagrams that another shard had no room for.
         Refused = FORWARDED { result: "refused" };
+        /// Connections handed to the shard where their client lives.
+        HandedOver = CONNECTIONS_HANDED_OVER { result: "sent" };
+        /// Connections closed because they could not be brought to another shard.
+        Stranded = CONNECTIONS_HANDED_OVER { result: "refused" };
+        /// Messages handed to the shard where their client lives.
+        Posted = POSTED { result: "sent" };
+        /// Messages that another shard had no room for.
+        PostsRefused = POSTED { result: "refused" };
         /// Gauge: addresses whose packets belong to another shard.
         Routes = ROUTES {};
         /// Addresses forgotten because there were too many.

@@ -1,6 +1,7 @@
 use crate::counts::ShardCount;
 use crate::records::Held;
 use crate::routes::{Forward, Routes};
+use crate::streams::Handover;
 use bridge_core::acl::Acl;
 use bridge_core::ask::{Answer, Ask};
 use bridge_core::auth::{self, AuthRules};
@@ -11,16 +12,13 @@ use bridge_core::journal::Journal;
 use bridge_core::link::Link;
 use bridge_core::machine::{Cx, Handled, Input, Machine};
 use bridge_core::meter::{Counts, Meter};
-use bridge_core::outbox::Outbox;
+use bridge_core::outbox::{Outbox, Post};
 use bridge_core::owners::{Directory, Owners};
-use bridge_core::peer::{GatewayId, Peer, Proven, ShardId};
+use bridge_core::peer::{GatewayId, Peer, ShardId};
 use bridge_core::rng::Rng;
+use bridge_core::streams::{Marks, Streams};
 use bridge_core::time::{Deadline, Now, earliest};
 use std::sync::Arc;
-
-/// A datagram may go where its address's route leads, back when that is not the owner, and on to the owner; then it
-/// strays.
-const MAX_HOPS: u8 = 3;
 
 /// What a shard is made of.
 #[derive(Debug)]
@@ -29,8 +27,8 @@ pub struct ShardSettings {
     pub id: ShardId,
     /// Its bridge's.
     pub bridge: BridgeSettings,
-    /// The gateway behind each listener, by listener number.
-    pub listeners: Vec<GatewayId>,
+    /// By listener number.
+    pub listeners: Vec<Listener>,
     /// All shards' admission limits.
     pub gates: Gates,
     /// All shards' directory.
@@ -43,26 +41,64 @@ pub struct ShardSettings {
     pub seed: u64,
 }
 
+/// What a shard knows of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// The gateway behind it.
+    pub gateway: GatewayId,
+    /// How full the buffers of its connections may get.
+    pub marks: Marks,
+}
+
+impl From<GatewayId> for Listener {
+    /// With standard marks.
+    fn from(gateway: GatewayId) -> Self {
+        Self { gateway, marks: Marks::default() }
+    }
+}
+
+/// Something that a shard has to say to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Parcel {
+    /// A datagram for a client that lives there.
+    Datagram(Forward),
+    /// A message for a client that lives there.
+    Message(Post),
+}
+
+impl Parcel {
+    /// Where it goes.
+    #[must_use]
+    pub const fn to(&self) -> ShardId {
+        match self {
+            Self::Datagram(Forward { to, .. }) | Self::Message(Post { to, .. }) => *to,
+        }
+    }
+}
+
 /// See the [crate](crate).
 pub struct Shard {
-    id: ShardId,
+    pub(crate) id: ShardId,
     pub(crate) machines: Vec<Box<dyn Machine + Send>>,
-    listeners: Vec<GatewayId>,
+    listeners: Vec<Listener>,
     pub(crate) around: Around,
     pub(crate) held: Held,
-    routes: Routes,
-    forwards: Vec<Forward>,
+    pub(crate) routes: Routes,
+    pub(crate) parcels: Vec<Parcel>,
+    pub(crate) handovers: Vec<Handover>,
     pub(crate) last: Now,
-    counts: Counts<ShardCount>,
+    pub(crate) counts: Counts<ShardCount>,
 }
 
 /// What the machines use, apart from them so that both can be borrowed.
 pub(crate) struct Around {
     pub(crate) bridge: Bridge,
     outbox: Outbox,
+    pub(crate) streams: Streams,
+    posts: Vec<Post>,
     rng: Rng,
     owners: Owners,
-    gates: Gates,
+    pub(crate) gates: Gates,
     pub(crate) journal: Journal,
 }
 
@@ -72,6 +108,8 @@ impl Around {
             now,
             rng: &mut self.rng,
             out: &mut self.outbox,
+            streams: &mut self.streams,
+            posts: &mut self.posts,
             bridge: &mut self.bridge,
             owners: &self.owners,
             gates: &self.gates,
@@ -94,6 +132,8 @@ impl Shard {
         let around = Around {
             bridge: Bridge::new(bridge),
             outbox: Outbox::default(),
+            streams: Streams::default(),
+            posts: Vec::new(),
             rng: Rng::seeded(seed),
             owners: Owners::new(directory, id),
             gates,
@@ -106,7 +146,8 @@ impl Shard {
             around,
             held: Held::default(),
             routes: Routes::new(max_routes, seed),
-            forwards: Vec::new(),
+            parcels: Vec::new(),
+            handovers: Vec::new(),
             last: Now { mono_ms: 0, wall_ms: 0 },
             counts: Counts::default(),
         }
@@ -118,71 +159,19 @@ impl Shard {
         self.id
     }
 
-    /// One datagram from a socket of this shard. `proven`: by the association that it came through.
-    #[inline]
-    pub fn datagram(&mut self, now: Now, peer: Peer, proven: Proven<'_>, bytes: &[u8]) {
-        let route = if self.routes.is_empty() { None } else { self.routes.find(&peer, self.lane(&peer, bytes)) };
-        let packet = Packet { peer, proven, bytes, entry: self.id, hops: 0 };
-        match route.filter(|to| *to != self.id) {
-            None => self.take(now, &packet),
-            Some(to) => self.forward(packet.onward(to, None)),
-        }
-    }
-
-    /// One datagram from another shard, or one of our own that came back: its route was stale.
-    pub fn forwarded(&mut self, now: Now, forward: &Forward) {
-        let Forward { peer, entry, hops, .. } = *forward;
-        let packet = Packet { peer, proven: forward.proven(), bytes: &forward.bytes, entry, hops };
-        match forward.owner {
-            Some(owner) if owner != self.id => self.send_on(owner, &packet),
-            Some(_) => {
-                self.learn(&packet, self.id);
-                self.take(now, &packet);
+    /// Something from another shard.
+    pub fn receive(&mut self, now: Now, parcel: &Parcel) {
+        match parcel {
+            Parcel::Datagram(forward) => self.forwarded(now, forward),
+            Parcel::Message(post) => {
+                let now = self.advance(now);
+                tell(&mut self.machines, &mut self.around, now, post.gateway, Input::Posted(post));
             }
-            None => self.take(now, &packet),
         }
     }
 
-    fn take(&mut self, now: Now, packet: &Packet<'_>) {
-        let now = self.advance(now);
-        let Packet { peer, proven, bytes, entry, .. } = *packet;
-        let Some(gateway) = self.listeners.get(usize::from(peer.listener.0)) else { return };
-        let Some(machine) = self.machines.get_mut(usize::from(gateway.0)) else { return };
-        match machine.handle(&mut self.around.cx(now), Input::Datagram { peer, proven, bytes }) {
-            Handled::Here => {}
-            Handled::Elsewhere(to) if entry == self.id => self.send_on(to, packet),
-            // Only the shard that the address writes to keeps its route: there it is put right.
-            Handled::Elsewhere(to) => self.forward(packet.onward(entry, Some(to))),
-        }
-    }
-
-    /// This datagram of an address that writes to this shard, and all that follow, go to `owner`.
-    fn send_on(&mut self, owner: ShardId, packet: &Packet<'_>) {
-        self.learn(packet, owner);
-        self.forward(Packet { entry: self.id, ..*packet }.onward(owner, None));
-    }
-
-    fn learn(&mut self, packet: &Packet<'_>, to: ShardId) {
-        let lane = self.lane(&packet.peer, packet.bytes);
-        if self.routes.learn(&packet.peer, lane, to) {
-            self.counts.up(ShardCount::RoutesDropped);
-        }
-    }
-
-    /// What of the datagram is part of its sender's address.
-    fn lane<'a>(&self, peer: &Peer, bytes: &'a [u8]) -> &'a [u8] {
-        let gateway = self.listeners.get(usize::from(peer.listener.0));
-        let machine = gateway.and_then(|gateway| self.machines.get(usize::from(gateway.0)));
-        machine.map_or(&[], |machine| machine.lane(bytes))
-    }
-
-    fn forward(&mut self, forward: Forward) {
-        if forward.hops > MAX_HOPS || forward.to == self.id {
-            self.counts.up(ShardCount::Stray);
-            return;
-        }
-        self.counts.up(ShardCount::Forwarded);
-        self.forwards.push(forward);
+    pub(crate) fn listener(&self, peer: &Peer) -> Option<Listener> {
+        self.listeners.get(usize::from(peer.listener.0)).copied()
     }
 
     /// A peer's association proved a newer address.
@@ -195,10 +184,10 @@ impl Shard {
         self.tell_of_peer(now, peer, Input::PeerClosed { peer });
     }
 
-    fn tell_of_peer(&mut self, now: Now, peer: Peer, input: Input<'_>) {
+    pub(crate) fn tell_of_peer(&mut self, now: Now, peer: Peer, input: Input<'_>) {
         let now = self.advance(now);
-        if let Some(&gateway) = self.listeners.get(usize::from(peer.listener.0)) {
-            tell(&mut self.machines, &mut self.around, now, gateway, input);
+        if let Some(listener) = self.listener(&peer) {
+            tell(&mut self.machines, &mut self.around, now, listener.gateway, input);
         }
     }
 
@@ -357,14 +346,19 @@ impl Shard {
         &mut self.around.outbox
     }
 
-    /// Datagrams for other shards; to be drained.
-    pub const fn forwards(&mut self) -> &mut Vec<Forward> {
-        &mut self.forwards
+    /// What is for other shards; to be drained.
+    pub fn parcels(&mut self) -> &mut Vec<Parcel> {
+        self.counts.add(ShardCount::Posted, self.around.posts.len() as u64);
+        self.parcels.extend(self.around.posts.drain(..).map(Parcel::Message));
+        &mut self.parcels
     }
 
-    /// Another shard had no room for a forward.
-    pub fn forward_refused(&self) {
-        self.counts.up(ShardCount::Refused);
+    /// Another shard had no room for a parcel.
+    pub fn parcel_refused(&self, parcel: &Parcel) {
+        self.counts.up(match parcel {
+            Parcel::Datagram(_) => ShardCount::Refused,
+            Parcel::Message(_) => ShardCount::PostsRefused,
+        });
     }
 
     /// True while every link is online with all its subscriptions in force.
@@ -396,41 +390,15 @@ impl Shard {
     }
 }
 
-/// A datagram on its way through this shard.
-#[derive(Clone, Copy)]
-struct Packet<'a> {
-    peer: Peer,
-    proven: Proven<'a>,
-    bytes: &'a [u8],
-    /// The shard that its address writes to.
-    entry: ShardId,
-    hops: u8,
-}
-
-impl Packet<'_> {
-    /// To be carried to the shard `to`. `owner`: on the way back, where the client lives instead.
-    fn onward(&self, to: ShardId, owner: Option<ShardId>) -> Forward {
-        Forward {
-            to,
-            entry: self.entry,
-            owner,
-            peer: self.peer,
-            identity: self.proven.identity.map(Into::into),
-            bytes: self.bytes.into(),
-            hops: self.hops.saturating_add(1),
-        }
-    }
-}
-
 fn tell(machines: &mut [Box<dyn Machine + Send>], around: &mut Around, now: Now, gateway: GatewayId, input: Input<'_>) {
     if let Some(machine) = machines.get_mut(usize::from(gateway.0)) {
         hear(&mut **machine, around, now, input);
     }
 }
 
-/// Only a datagram can belong elsewhere.
+/// Only a datagram and a stream can belong elsewhere, or be taken in part.
 fn hear(machine: &mut dyn Machine, around: &mut Around, now: Now, input: Input<'_>) {
     match machine.handle(&mut around.cx(now), input) {
-        Handled::Here | Handled::Elsewhere(_) => {}
+        Handled::Here | Handled::Took(_) | Handled::Elsewhere(_) => {}
     }
 }

@@ -77,7 +77,7 @@ fn shards(count: u8) -> Vec<Shard> {
         let settings = ShardSettings {
             id: ShardId(number),
             bridge,
-            listeners: vec![GatewayId(0)],
+            listeners: vec![GatewayId(0).into()],
             gates: Gates::default(),
             directory: Arc::clone(&directory),
             max_routes: 8,
@@ -102,9 +102,9 @@ fn said(shard: &mut Shard) -> Vec<Vec<u8>> {
 /// Carries forwards until there are none; returns how many there were.
 fn carry(shards: &mut [Shard]) -> usize {
     let mut carried = 0;
-    while let Some(forward) = shards.iter_mut().find_map(|shard| shard.forwards().pop()) {
+    while let Some(forward) = shards.iter_mut().find_map(|shard| shard.parcels().pop()) {
         carried += 1;
-        shards[usize::from(forward.to.0)].forwarded(START, &forward);
+        shards[usize::from(forward.to().0)].receive(START, &forward);
     }
     carried
 }
@@ -169,7 +169,7 @@ fn a_datagram_does_not_go_round_for_ever() {
         bytes: b"+lamp"[..].into(),
         hops: 3,
     };
-    all[1].forwarded(START, &forward);
+    all[1].receive(START, &Parcel::Datagram(forward));
     assert_eq!((carry(&mut all), said(&mut all[0]).len()), (0, 1), "nothing was passed on for the fourth time");
 }
 

@@ -46,7 +46,7 @@ fn online(policy: Policy) -> Shard {
     let settings = ShardSettings {
         id: ShardId(0),
         bridge,
-        listeners: vec![GatewayId(0)],
+        listeners: vec![GatewayId(0).into()],
         gates: Gates::new(vec![Gate::new(0, 0)]),
         directory: Arc::new(Directory::default()),
         max_routes: 16,

@@ -186,7 +186,7 @@ fn shard(session: Option<bridge_core::link::SessionRecord>) -> Shard {
     let settings = ShardSettings {
         id: ShardId(0),
         bridge,
-        listeners: vec![SN],
+        listeners: vec![SN.into()],
         gates: Gates::default(),
         directory: Arc::default(),
         max_routes: 10,

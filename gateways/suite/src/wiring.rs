@@ -235,7 +235,7 @@ pub(crate) fn shards(
         let settings = ShardSettings {
             id: ShardId(number),
             bridge,
-            listeners: ids.iter().map(|_| MQTTSN).collect(),
+            listeners: ids.iter().map(|_| MQTTSN.into()).collect(),
             gates: gates.clone(),
             directory: Arc::clone(&directory),
             max_routes: MAX_ROUTES,

@@ -30,13 +30,14 @@ use counts::DriverCount;
 use line::Line;
 pub use records::Carrier;
 use records::Courier;
-use shard::{Forward, Shard};
+use shard::{Parcel, Shard};
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Sleep;
 
@@ -110,9 +111,9 @@ pub struct DriverSettings {
     /// From outside.
     pub commands: mpsc::Receiver<Command>,
     /// From other shards.
-    pub inbox: mpsc::Receiver<Forward>,
+    pub inbox: mpsc::Receiver<Parcel>,
     /// To all shards, by number.
-    pub shards: Vec<mpsc::Sender<Forward>>,
+    pub shards: Vec<mpsc::Sender<Parcel>>,
     /// To the store, if sessions are to outlive the process.
     pub records: Option<Carrier>,
     /// To the credential stores and back.
@@ -136,8 +137,8 @@ pub struct Driver {
     batch: Batch,
     lines: Vec<Line>,
     commands: mpsc::Receiver<Command>,
-    inbox: mpsc::Receiver<Forward>,
-    shards: Vec<mpsc::Sender<Forward>>,
+    inbox: mpsc::Receiver<Parcel>,
+    shards: Vec<mpsc::Sender<Parcel>>,
     records: Option<Courier>,
     credentials: CredentialLine,
     sleep: Pin<Box<Sleep>>,
@@ -275,8 +276,8 @@ impl Driver {
     fn hear_shards(&mut self, cx: &mut Context<'_>, now: Now) -> bool {
         let mut heard = 0;
         while heard < BATCH {
-            let Poll::Ready(Some(forward)) = self.inbox.poll_recv(cx) else { break };
-            self.shard.forwarded(now, &forward);
+            let Poll::Ready(Some(parcel)) = self.inbox.poll_recv(cx) else { break };
+            self.shard.receive(now, &parcel);
             heard += 1;
         }
         heard == BATCH
@@ -322,13 +323,13 @@ impl Driver {
     }
 
     fn speak_to_shards(&mut self) {
-        if self.shard.forwards().is_empty() {
+        if self.shard.parcels().is_empty() {
             return;
         }
-        for forward in std::mem::take(self.shard.forwards()) {
-            let sent = self.shards.get(usize::from(forward.to.0)).is_some_and(|to| to.try_send(forward).is_ok());
-            if !sent {
-                self.shard.forward_refused();
+        for parcel in std::mem::take(self.shard.parcels()) {
+            let Some(to) = self.shards.get(usize::from(parcel.to().0)) else { continue };
+            if let Err(TrySendError::Full(parcel) | TrySendError::Closed(parcel)) = to.try_send(parcel) {
+                self.shard.parcel_refused(&parcel);
             }
         }
     }

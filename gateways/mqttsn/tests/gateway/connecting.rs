@@ -212,7 +212,7 @@ fn a_client_of_another_shard_is_sent_there() {
     let other = Owners::new(Arc::clone(&world.directory), ShardId(1));
     assert_eq!(other.claim(GatewayId(0), "dev"), Owner::Here);
     assert_eq!(world.try_connect(1, "dev", true), [""; 0]);
-    let forwards: Vec<ShardId> = world.shard.forwards().drain(..).map(|forward| forward.to).collect();
+    let forwards: Vec<ShardId> = world.shard.parcels().drain(..).map(|parcel| parcel.to()).collect();
     assert_eq!((forwards, world.sessions()), (vec![ShardId(1)], [0, 0, 0]));
 }
 

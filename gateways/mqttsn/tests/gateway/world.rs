@@ -122,7 +122,7 @@ impl World {
         let settings = ShardSettings {
             id: ShardId(0),
             bridge,
-            listeners: vec![GatewayId(0), GatewayId(0)],
+            listeners: vec![GatewayId(0).into(), GatewayId(0).into()],
             gates: gates.clone(),
             directory: Arc::clone(&directory),
             durable: setup.durable,

@@ -3,7 +3,7 @@
 use crate::lines::LineEvent;
 use crate::plan::Trouble;
 use bridge_core::auth::Answer;
-use shard::{Forward, Records};
+use shard::{Parcel, Records};
 use std::net::SocketAddr;
 
 /// Something that happens at its time.
@@ -23,7 +23,7 @@ pub(crate) enum Event {
     ShardTimer(usize),
     /// The driver has something to do for a shard.
     Turn(usize),
-    Forward(Forward),
+    Parcel(Parcel),
     /// Whether a client may come in.
     Answer {
         shard: usize,
@@ -65,7 +65,7 @@ impl Event {
             self,
             Self::ShardTimer(_)
                 | Self::Turn(_)
-                | Self::Forward(_)
+                | Self::Parcel(_)
                 | Self::Answer { .. }
                 | Self::Line { .. }
                 | Self::Written { .. }

@@ -58,7 +58,7 @@ impl World {
         let out = side.shard.outbox();
         let said: Vec<_> = out.iter().map(|(peer, bytes)| (peer.addr, bytes.to_vec())).collect();
         out.clear();
-        let forwards: Vec<_> = side.shard.forwards().drain(..).collect();
+        let parcels: Vec<_> = side.shard.parcels().drain(..).collect();
         for (to, bytes) in said {
             if let Some(index) = self.author(to, &bytes) {
                 self.checks.said(index, &self.devices[index], &bytes);
@@ -67,8 +67,8 @@ impl World {
                 self.timeline.plan(self.now + delay, Event::ToDevice { to, bytes: bytes.clone() });
             }
         }
-        for forward in forwards {
-            self.timeline.plan(self.now, Event::Forward(forward));
+        for parcel in parcels {
+            self.timeline.plan(self.now, Event::Parcel(parcel));
         }
         self.carry_questions(shard);
         self.carry_records(shard);
@@ -125,7 +125,7 @@ pub(crate) fn side(
     let settings = ShardSettings {
         id,
         bridge,
-        listeners: vec![gateway],
+        listeners: vec![gateway.into()],
         gates: gates.clone(),
         directory: Arc::clone(directory),
         max_routes: plan.max_routes,

@@ -219,9 +219,9 @@ impl World {
                 side.dirty = true;
             }
             Event::Turn(shard) => self.shards[shard].dirty = true,
-            Event::Forward(forward) => {
-                let (now, shard) = (self.clock(), usize::from(forward.to.0));
-                self.shards[shard].shard.forwarded(now, &forward);
+            Event::Parcel(parcel) => {
+                let (now, shard) = (self.clock(), usize::from(parcel.to().0));
+                self.shards[shard].shard.receive(now, &parcel);
                 self.shards[shard].dirty = true;
             }
             Event::Answer { shard, answer } => {

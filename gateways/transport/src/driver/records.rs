@@ -141,7 +141,7 @@ mod tests {
         let settings = ShardSettings {
             id: ShardId(0),
             bridge,
-            listeners: vec![GatewayId(0)],
+            listeners: vec![GatewayId(0).into()],
             gates: Gates::default(),
             directory: Arc::default(),
             max_routes: 1,

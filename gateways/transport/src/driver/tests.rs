@@ -121,7 +121,7 @@ fn node_with(workers: u8, credentials: impl Fn() -> CredentialLine) -> Node {
             let settings = ShardSettings {
                 id: ShardId(number),
                 bridge,
-                listeners: vec![GatewayId(0)],
+                listeners: vec![GatewayId(0).into()],
                 gates: Gates::default(),
                 directory,
                 max_routes: 100,

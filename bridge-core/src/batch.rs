@@ -1,28 +1,28 @@
-//! The write batch: what is to leave over the connection, in one buffer.
+//! What is to leave over a connection, in one buffer.
 
 /// Octets to be written. They are taken from the front without moving the rest each time.
 #[derive(Debug, Default)]
-pub(super) struct Batch {
+pub(crate) struct Batch {
     bytes: Vec<u8>,
     /// Octets at the front that have left.
     head: usize,
 }
 
 impl Batch {
-    pub(super) fn pending(&self) -> &[u8] {
+    pub(crate) fn pending(&self) -> &[u8] {
         self.bytes.get(self.head..).unwrap_or_default()
     }
 
-    pub(super) const fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.bytes.len().saturating_sub(self.head)
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// The first `n` octets have left.
-    pub(super) fn written(&mut self, n: usize) {
+    pub(crate) fn written(&mut self, n: usize) {
         self.head = self.head.saturating_add(n).min(self.bytes.len());
         if self.is_empty() {
             self.clear();
@@ -33,20 +33,33 @@ impl Batch {
         }
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.head = 0;
     }
 
     /// Gives back the memory of a busy time.
-    pub(super) fn rest(&mut self) {
+    pub(crate) fn rest(&mut self) {
         if self.is_empty() {
             self.bytes.shrink_to(RESTING_CAPACITY);
         }
     }
 
+    /// Gives back all memory, if nothing waits.
+    pub(crate) fn let_go(&mut self) {
+        if self.is_empty() {
+            self.bytes = Vec::new();
+        }
+    }
+
+    /// Octets that it has room for without growing.
+    #[cfg(test)]
+    pub(crate) const fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Where packets are appended.
-    pub(super) const fn end(&mut self) -> &mut Vec<u8> {
+    pub(crate) const fn end(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
 }
