@@ -30,6 +30,7 @@ const TABLE: &[Rule] = &[
     Rule { name: "settings", ours: &[], others: Others::Only(&["strsim", "toml"]) },
     Rule { name: "codec-mqtt", ours: &["wire"], others: Others::None },
     Rule { name: "codec-mqttsn", ours: &["wire"], others: Others::None },
+    Rule { name: "codec-rawtcp", ours: &["wire"], others: Others::None },
     Rule { name: "bridge-core", ours: &["wire", "codec-mqtt", "settings"], others: Others::Only(CORE) },
     Rule { name: "mqttsn", ours: &["wire", "codec-mqttsn", "bridge-core", "settings"], others: Others::Only(CORE) },
     Rule { name: "shard", ours: &["bridge-core"], others: Others::Only(CORE) },
