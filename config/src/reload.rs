@@ -18,13 +18,7 @@ impl Config {
         mqttsn.machine.mountpoint = running.mountpoint;
         mqttsn.machine.broadcast = running.broadcast;
         mqttsn.machine.advertise_interval = running.advertise_interval;
-        for (name, listener) in &mut mqttsn.listeners.udp {
-            if let Some(newer) = newer_mqttsn.listeners.udp.get(name) {
-                listener.max_connections = newer.max_connections;
-                listener.max_conn_rate = newer.max_conn_rate;
-                listener.enable_authn = newer.enable_authn;
-            }
-        }
+        mqttsn.listeners.reload(&newer_mqttsn.listeners);
         let waiting = differences(&mut next.clone(), &mut newer.clone());
         (next, waiting)
     }

@@ -1,35 +1,145 @@
 //! `[gateways.<name>.listeners.<kind>.<name>]`.
 
+mod stream;
+#[cfg(test)]
+mod tests;
+mod tls;
+
 use std::collections::BTreeMap;
+use std::fmt;
 
 use bridge_core::config::check_template;
 use settings::{BindAddress, Section, Settings};
 
-/// The listeners of one gateway, by kind and name.
+pub use stream::{NoKeys, StreamListenerConfig};
+pub use tls::{SniConfig, TlsConfig, TlsVersion, Verify};
+
+/// The listeners of one gateway, by kind and name. `K`: the keys of the protocol's own in a stream listener's table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListenersConfig {
+pub struct ListenersConfig<K = NoKeys> {
     /// UDP listeners.
     pub udp: BTreeMap<String, ListenerConfig>,
-    /// The protocol's own UDP port: that of a listener which names none.
-    standard_udp: u16,
+    /// TCP listeners.
+    pub tcp: BTreeMap<String, StreamListenerConfig<K>>,
+    /// TLS listeners: each has its [`TlsConfig`].
+    pub tls: BTreeMap<String, StreamListenerConfig<K>>,
+    standard: StandardPorts,
 }
 
-impl ListenersConfig {
-    /// What a gateway without a `listeners` table gets: one UDP listener, named `default`, on the protocol's port.
+/// The protocol's own ports: those of listeners which name none. A kind without a port is none of the gateway's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct StandardPorts {
+    udp: Option<u16>,
+    tcp: Option<u16>,
+    tls: Option<u16>,
+}
+
+/// What a listener listens for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ListenerKind {
+    /// Datagrams.
+    Udp,
+    /// Connections.
+    Tcp,
+    /// Connections, encrypted.
+    Tls,
+}
+
+impl ListenerKind {
+    /// As the configuration has it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+        }
+    }
+}
+
+impl fmt::Display for ListenerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl<K: Settings + Default> ListenersConfig<K> {
+    /// Of a gateway of datagrams. Without a `listeners` table it gets one UDP listener, named `default`, on the
+    /// protocol's port.
     #[must_use]
     pub fn standard_udp(port: u16) -> Self {
-        Self { udp: [("default".to_owned(), ListenerConfig::on(port))].into(), standard_udp: port }
+        Self::standard(StandardPorts { udp: Some(port), ..StandardPorts::default() })
+    }
+
+    /// Of a gateway of streams, with the protocol's ports. Without a `listeners` table it gets one TCP listener, named
+    /// `default`; and no TLS listener, since that would need a certificate or keys.
+    #[must_use]
+    pub fn standard_streams(tcp: u16, tls: u16) -> Self {
+        Self::standard(StandardPorts { udp: None, tcp: Some(tcp), tls: Some(tls) })
+    }
+
+    fn standard(standard: StandardPorts) -> Self {
+        let name = || "default".to_owned();
+        Self {
+            udp: standard.udp.map(|port| (name(), ListenerConfig::on(port))).into_iter().collect(),
+            tcp: standard.tcp.map(|port| (name(), StreamListenerConfig::tcp(port))).into_iter().collect(),
+            tls: BTreeMap::new(),
+            standard,
+        }
+    }
+
+    /// What all kinds have in common, in the order in which listeners are numbered.
+    pub fn all(&self) -> impl Iterator<Item = (ListenerKind, &str, &ListenerConfig)> {
+        let udp = self.udp.iter().map(|(name, listener)| (ListenerKind::Udp, name.as_str(), listener));
+        udp.chain(self.streams().map(|(kind, name, stream)| (kind, name, &stream.common)))
+    }
+
+    /// The stream listeners, in the order in which listeners are numbered: those of datagrams come before them.
+    pub fn streams(&self) -> impl Iterator<Item = (ListenerKind, &str, &StreamListenerConfig<K>)> {
+        let tcp = self.tcp.iter().map(|(name, stream)| (ListenerKind::Tcp, name.as_str(), stream));
+        tcp.chain(self.tls.iter().map(|(name, stream)| (ListenerKind::Tls, name.as_str(), stream)))
+    }
+
+    /// Takes from `newer` what may change while the node runs, for the listeners that both have.
+    pub fn reload(&mut self, newer: &Self) {
+        for (name, listener) in &mut self.udp {
+            newer.udp.get(name).into_iter().for_each(|newer| listener.reload(newer));
+        }
+        for (name, stream) in &mut self.tcp {
+            newer.tcp.get(name).into_iter().for_each(|newer| stream.reload(newer));
+        }
+        for (name, stream) in &mut self.tls {
+            newer.tls.get(name).into_iter().for_each(|newer| stream.reload(newer));
+        }
     }
 }
 
-impl Settings for ListenersConfig {
+impl<K: Settings + Default> Settings for ListenersConfig<K> {
     fn visit(&mut self, s: &mut Section<'_>) {
-        s.named("udp", &mut self.udp, || ListenerConfig::on(self.standard_udp));
-        s.not_in_this_version(&["dtls", "tcp", "tls", "ws", "wss"]);
+        if !s.is_writing() {
+            // A table of listeners replaces the standard ones, of whatever kind.
+            (self.udp, self.tcp, self.tls) = Default::default();
+        }
+        let StandardPorts { udp, tcp, tls } = self.standard;
+        if let Some(port) = udp {
+            s.named("udp", &mut self.udp, || ListenerConfig::on(port));
+        }
+        if let Some(port) = tcp {
+            s.named("tcp", &mut self.tcp, || StreamListenerConfig::tcp(port));
+        }
+        if let Some(port) = tls {
+            s.named("tls", &mut self.tls, || StreamListenerConfig::tls(port));
+        }
+        if tcp.is_none() {
+            s.not_in_this_version(&["dtls", "tcp", "tls", "ws", "wss"]);
+        }
+        if self.all().next().is_none() {
+            *self = Self::standard(self.standard);
+        }
     }
 }
 
-/// One listener.
+/// What listeners of all kinds have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerConfig {
     /// Where it listens.
@@ -56,65 +166,32 @@ impl ListenerConfig {
             enable_authn: true,
         }
     }
-}
 
-impl Settings for ListenerConfig {
-    fn visit(&mut self, s: &mut Section<'_>) {
+    /// Takes from `newer` what may change while the node runs.
+    fn reload(&mut self, newer: &Self) {
+        self.max_connections = newer.max_connections;
+        self.max_conn_rate = newer.max_conn_rate;
+        self.enable_authn = newer.enable_authn;
+    }
+
+    /// The keys that all kinds have.
+    fn visit_common(&mut self, s: &mut Section<'_>) {
         s.leaf("bind", &mut self.bind);
         s.leaf("max_connections", &mut self.max_connections);
         s.leaf("max_conn_rate", &mut self.max_conn_rate);
         s.checked("mountpoint", &mut self.mountpoint, |mountpoint| check_template(mountpoint));
         s.leaf("enable_authn", &mut self.enable_authn);
-        s.not_in_this_version(&[
-            "rate_limit",
-            "publish_limit",
-            "proxy_protocol",
-            "proxy_protocol_timeout",
-            "access",
-            "tls",
-        ]);
+        s.not_in_this_version(&["rate_limit", "publish_limit", "access"]);
         s.renamed(&[("max_clients", "max_connections")]);
-        s.renamed_and_not_in_this_version(&[("access_rules", "access"), ("ssl", "tls"), ("ssl_options", "tls")]);
+        s.renamed_and_not_in_this_version(&[("access_rules", "access")]);
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use settings::Document;
-
-    fn read(text: &str) -> (ListenersConfig, Vec<String>) {
-        let mut config = ListenersConfig::standard_udp(1884);
-        let mut document = Document::parse("f", text);
-        document.read(&mut config, &mut |_| Ok(String::new()));
-        let problems = document.finish().err().unwrap_or_default();
-        (config, problems.iter().map(|problem| format!("{}: {}", problem.key, problem.message)).collect())
-    }
-
-    #[test]
-    fn only_the_listeners_that_are_named_exist_and_what_they_leave_out_is_standard() {
-        let (config, problems) = read("[udp.north]\nbind = \"[::]:1\"\n[udp.south]\nmax_connections = 5");
-        assert_eq!(problems, [""; 0]);
-        assert_eq!(config.udp.keys().collect::<Vec<_>>(), ["north", "south"]);
-        assert_eq!(config.udp["north"].bind, "[::]:1".parse().unwrap());
-        assert_eq!(config.udp["south"], ListenerConfig { max_connections: 5, ..ListenerConfig::on(1884) });
-        assert_eq!(read("").0, ListenersConfig::standard_udp(1884));
-    }
-
-    #[test]
-    #[rustfmt::skip]
-    fn what_is_not_there_is_refused() {
-        for (text, expected) in [
-            ("dtls.default.bind = 1885",   "dtls: not in this version"),
-            ("udp.a.rate_limit = \"\"",    "udp.a.rate_limit: not in this version"),
-            ("udp.a.access_rules = []",    "udp.a.access_rules: is EMQX's name: here it is `access`, not in this version"),
-            ("udp.a.ssl = {}",             "udp.a.ssl: is EMQX's name: here it is `tls`, not in this version"),
-            ("udp.a.max_clients = 1",      "udp.a.max_clients: is EMQX's name: here it is `max_connections`"),
-            ("udp.a.max_connections = -1", "udp.a.max_connections: expected a whole number from 0 to 4294967295, found the number -1"),
-            ("udp.a.mountpoint = \"a/+/\"", "udp.a.mountpoint: \"a/+/\" is no topic prefix: character '+' is not allowed here"),
-            ("upd.a.bind = 1",             "upd: unknown key"),
-        ] {
-            assert_eq!(read(text).1, [expected]);
-        }
+/// Of a UDP listener.
+impl Settings for ListenerConfig {
+    fn visit(&mut self, s: &mut Section<'_>) {
+        self.visit_common(s);
+        s.not_in_this_version(&["proxy_protocol", "proxy_protocol_timeout", "tls"]);
+        s.renamed_and_not_in_this_version(&[("ssl", "tls"), ("ssl_options", "tls")]);
     }
 }
