@@ -57,15 +57,11 @@ fn credentials(config: &Config, document: &mut Document) {
 
 /// Two sockets of one kind cannot have one address.
 fn addresses(config: &Config, document: &mut Document) {
-    let mut udp = Vec::new();
-    let mqttsn = &config.gateways.mqttsn;
-    if mqttsn.enable {
-        for (name, listener) in &mqttsn.listeners.udp {
-            let key = key("gateways.mqttsn.listeners.udp").child(name).child("bind");
-            udp.push((key, listener.bind.resolve(config.node.bind)));
-        }
+    let (mut udp, mut tcp) = (Vec::new(), Vec::new());
+    for listener in config.listeners() {
+        let sockets = if listener.kind == "udp" { &mut udp } else { &mut tcp };
+        sockets.push((listener.key().child("bind"), listener.config.bind.resolve(config.node.bind)));
     }
-    let mut tcp = Vec::new();
     if config.broker.link.servers().contains(&BrokerUrl::Embedded) {
         tcp.push((key("broker.embedded.bind"), config.broker.embedded.bind.resolve(config.node.bind)));
     }

@@ -1,8 +1,10 @@
 //! `[gateways]`.
 
 use mqttsn::MqttsnConfig;
-use settings::{Section, Settings};
-use transport::config::ListenersConfig;
+use settings::{KeyPath, Section, Settings};
+use transport::config::{ListenerConfig, ListenersConfig};
+
+use crate::Config;
 
 /// The gateways of this version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,6 +17,74 @@ impl Settings for Gateways {
     fn visit(&mut self, s: &mut Section<'_>) {
         s.table("mqttsn", &mut self.mqttsn);
         s.not_in_this_version(&["coap", "lwm2m", "stomp", "tcp"]);
+    }
+}
+
+/// One gateway as whoever treats all alike sees it.
+#[derive(Clone, Debug)]
+pub struct Gateway<'a> {
+    /// As the configuration names it: `mqttsn`.
+    pub name: &'static str,
+    /// Whether it runs.
+    pub enable: bool,
+    /// Prefix of every topic, where a listener has none of its own; empty = none.
+    pub mountpoint: &'a str,
+    /// Where it listens, by kind and name.
+    pub listeners: Vec<Listener<'a>>,
+}
+
+/// One listener, of whatever gateway.
+#[derive(Clone, Copy, Debug)]
+pub struct Listener<'a> {
+    /// The gateway's name.
+    pub gateway: &'static str,
+    /// `udp`.
+    pub kind: &'static str,
+    /// As the operator has named it. It may have dots.
+    pub name: &'a str,
+    /// What is set.
+    pub config: &'a ListenerConfig,
+}
+
+impl Listener<'_> {
+    /// `gateways.mqttsn.listeners.udp.default`.
+    #[must_use]
+    pub fn key(&self) -> KeyPath {
+        let listeners = KeyPath::from("gateways").child(self.gateway).child("listeners");
+        listeners.child(self.kind).child(self.name)
+    }
+}
+
+impl Gateways {
+    /// All of them. Their order gives them their numbers, so a new one goes to the end.
+    #[must_use]
+    pub fn all(&self) -> Vec<Gateway<'_>> {
+        let MqttsnGateway { enable, machine, listeners } = &self.mqttsn;
+        vec![Gateway {
+            name: "mqttsn",
+            enable: *enable,
+            mountpoint: &machine.mountpoint,
+            listeners: all("mqttsn", listeners),
+        }]
+    }
+
+    /// Which of them run.
+    pub(crate) const fn switches(&mut self) -> [(&'static str, &mut bool); 1] {
+        [("mqttsn", &mut self.mqttsn.enable)]
+    }
+}
+
+fn all<'a>(gateway: &'static str, listeners: &'a ListenersConfig) -> Vec<Listener<'a>> {
+    let udp = listeners.udp.iter();
+    udp.map(|(name, config)| Listener { gateway, kind: "udp", name, config }).collect()
+}
+
+impl Config {
+    /// The listeners of all gateways that run. Their order gives them their numbers.
+    #[must_use]
+    pub fn listeners(&self) -> Vec<Listener<'_>> {
+        let running = self.gateways.all().into_iter().filter(|gateway| gateway.enable);
+        running.flat_map(|gateway| gateway.listeners).collect()
     }
 }
 

@@ -20,7 +20,7 @@ use auth::config::AuthConfig;
 use bridge_core::config::{AclConfig, BrokerConfig, BrokerUrl, EventsConfig};
 use settings::{Document, Section, Settings};
 
-pub use gateways::{Gateways, MqttsnGateway};
+pub use gateways::{Gateway, Gateways, Listener, MqttsnGateway};
 pub use node::{AdminConfig, EmbeddedConfig, LogConfig, LogFormat, NodeConfig};
 pub use sessions::{SessionStore, SessionsConfig};
 pub use settings::{KeyPath, Place, Problem};
@@ -140,7 +140,10 @@ pub fn load(
     document.override_from(ENVIRONMENT_PREFIX, environment);
     let mut config = Config::of(build);
     if file.is_some() {
-        config.gateways.mqttsn.enable = document.contains(&KeyPath::from("gateways.mqttsn"));
+        let gateways = KeyPath::from("gateways");
+        for (name, enable) in config.gateways.switches() {
+            *enable = document.contains(&gateways.child(name));
+        }
     }
     document.read(&mut config, read_file);
     check::across(&config, build, &mut document);

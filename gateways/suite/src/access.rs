@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use transport::CredentialLine;
 
 use crate::failure::Failure;
-use crate::wiring::MQTTSN;
+use crate::gateways;
 
 /// What every shard applies.
 #[derive(Clone, Debug)]
@@ -128,7 +128,8 @@ impl Access {
     }
 
     fn chain(&self, config: &Config) -> AuthRules {
-        let listeners = config.gateways.mqttsn.listeners.udp.values();
+        let listeners = config.listeners();
+        let open = (0..).map(ListenerId).zip(listeners).filter(|(_, listener)| !listener.config.enable_authn);
         let config = &config.auth;
         let entry = |entry: &EntryConfig| {
             let kind = match &entry.source {
@@ -138,19 +139,14 @@ impl Access {
                 },
                 Source::File { path } => EntryKind::Store(self.files.get(path)?.0),
             };
-            Some(ChainEntry { gateways: entry.gateways.iter().copied().map(number).collect(), kind })
+            Some(ChainEntry { gateways: entry.gateways.iter().map(|gateway| served(*gateway)).collect(), kind })
         };
         AuthRules {
             entries: config.chain.iter().filter_map(entry).collect(),
             allow_anonymous: config.allow_anonymous,
             on_all_ignore: config.on_all_ignore == OnAllIgnore::Allow,
             timeout_ms: config.timeout.as_millis(),
-            open_listeners: (0..)
-                .map(ListenerId)
-                .zip(listeners)
-                .filter(|(_, l)| !l.enable_authn)
-                .map(|(id, _)| id)
-                .collect(),
+            open_listeners: open.map(|(id, _)| id).collect(),
         }
     }
 }
@@ -215,10 +211,9 @@ fn warn_if_nobody_may_come_in(auth: &AuthConfig) {
     }
 }
 
-const fn number(gateway: GatewayName) -> GatewayId {
-    match gateway {
-        GatewayName::Mqttsn => MQTTSN,
-    }
+/// A gateway that is not there is none's number: an entry that names no other must not serve all.
+fn served(gateway: GatewayName) -> GatewayId {
+    gateways::number(gateway.as_str()).unwrap_or(GatewayId(u8::MAX))
 }
 
 fn lines(problems: &[(KeyPath, String)]) -> Vec<String> {

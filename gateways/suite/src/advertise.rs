@@ -2,31 +2,36 @@
 
 use std::net::IpAddr;
 
-use bridge_core::peer::ListenerId;
+use bridge_core::peer::{GatewayId, ListenerId};
 use config::Config;
 use mqttsn::Broadcast;
 use transport::interfaces::{BroadcastNetwork, broadcast_networks};
 
+use crate::failure::Failure;
 use crate::wiring::Listener;
 
-/// The networks that each listener reaches, as the interfaces are now. None while `broadcast` is off.
-pub(crate) fn networks(config: &Config, listeners: &[Listener]) -> Vec<Broadcast> {
+/// The networks that each listener of the gateway reaches, as the interfaces are now. None while `broadcast` is off.
+///
+/// # Errors
+/// A listener that may not broadcast.
+pub(crate) fn networks(gateway: GatewayId, config: &Config, listeners: &[Listener]) -> Result<Vec<Broadcast>, Failure> {
     if !config.gateways.mqttsn.machine.broadcast {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let interfaces = broadcast_networks().unwrap_or_else(|error| {
         tracing::warn!(%error, "the interfaces cannot be listed, so the gateway does not make itself known");
         Vec::new()
     });
     let mut networks = Vec::new();
-    for (id, listener) in (0..).map(ListenerId).zip(listeners) {
+    for (id, listener) in (0..).map(ListenerId).zip(listeners).filter(|(_, listener)| listener.gateway == gateway) {
+        listener.allow_broadcast()?;
         let found = reached(id, listener.address, &interfaces);
         if found.is_empty() {
             tracing::warn!(listener = %listener.key, "broadcast is on, but the listener is in no network to broadcast to");
         }
         networks.extend(found);
     }
-    networks
+    Ok(networks)
 }
 
 /// Those that a socket bound to `address` may speak in: all for a wildcard, else that of the interface with the address.

@@ -13,6 +13,7 @@ mod ctl;
 mod embedded;
 mod failure;
 mod former_links;
+mod gateways;
 mod logs;
 mod node_name;
 mod passwd;

@@ -1,26 +1,25 @@
 //! SIGHUP: what may change while the node runs is read anew. A bad file is refused whole.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use bridge_core::gate::Gate;
-use bridge_core::live::Live;
+use bridge_core::gate::Gates;
+use bridge_core::peer::ListenerId;
 use config::Config;
-use mqttsn::MqttsnConfig;
 use tokio::sync::mpsc;
 use transport::Command;
 
 use crate::access::{Access, Rules};
 use crate::configuration;
+use crate::gateways::Gateway;
 use crate::logs;
 
 /// What a reload reaches.
 #[derive(Debug)]
 pub(crate) struct Reach {
-    /// The listeners' gates, by the listeners' keys.
-    pub(crate) gates: Vec<(String, Arc<Gate>)>,
-    /// What the MQTT-SN machines read.
-    pub(crate) mqttsn: Live<MqttsnConfig>,
+    /// The listeners' gates, by number.
+    pub(crate) gates: Gates,
+    /// What their machines are made of, by number.
+    pub(crate) gateways: Vec<Box<dyn Gateway>>,
     /// The credential stores, and the rules that the shards apply.
     pub(crate) access: Access,
     /// To each shard.
@@ -68,14 +67,15 @@ impl Reloading {
         if let Err(problem) = self.level.set(&next.log.level) {
             tracing::warn!("{problem}");
         }
-        for (key, gate) in &self.reach.gates {
-            // A name may have dots in it.
-            let name = key.strip_prefix(UDP).unwrap_or_default();
-            if let Some(listener) = next.gateways.mqttsn.listeners.udp.get(name) {
-                gate.set_limits(listener.max_connections, listener.max_conn_rate);
+        // They are the same listeners as before: others wait for a restart.
+        for (id, listener) in (0..).map(ListenerId).zip(next.listeners()) {
+            if let Some(gate) = self.reach.gates.get(id) {
+                gate.set_limits(listener.config.max_connections, listener.config.max_conn_rate);
             }
         }
-        self.reach.mqttsn.set(next.gateways.mqttsn.machine.clone());
+        for gateway in &self.reach.gateways {
+            gateway.reload(next);
+        }
         for shard in &self.reach.commands {
             // A shard that hears nothing any more has told why it ended.
             let Rules { auth, acl } = rules.clone();
@@ -93,39 +93,36 @@ fn refused(problems: &[String]) {
     }
 }
 
-/// What the keys of listeners begin with.
-pub(crate) const UDP: &str = "gateways.mqttsn.listeners.udp.";
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bridge_core::gate::Gate;
     use transport::config::ListenerConfig;
 
     #[test]
     fn a_listener_gets_its_own_limits_whatever_its_name() {
         let mut next = Config::default();
-        let mut gates = Vec::new();
+        next.gateways.mqttsn.listeners.udp.clear();
         for (name, most) in [("b", 3), ("a.b", 5)] {
             let listener = ListenerConfig { max_connections: most, ..ListenerConfig::on(0) };
             next.gateways.mqttsn.listeners.udp.insert(name.to_owned(), listener);
-            gates.push((format!("{UDP}{name}"), Arc::new(Gate::new(1, 1))));
         }
+        let gates = Gates::new(vec![Gate::new(1, 1), Gate::new(1, 1)]);
         let access = Access::start(&Config::default(), "north").unwrap();
-        let (mqttsn, rules) = (Live::from(MqttsnConfig::default()), access.rules());
-        let reach = Reach { gates: gates.clone(), mqttsn, access, commands: Vec::new() };
+        let rules = access.rules();
+        let reach = Reach { gates: gates.clone(), gateways: Vec::new(), access, commands: Vec::new() };
         let reloading = Reloading { file: None, config: Config::default(), level: logs::Level::of_nobody(), reach };
         crate::worker::runtime().unwrap().block_on(reloading.apply(&next, &rules));
-        let limits: Vec<u32> = gates.iter().map(|(_, gate)| gate.max_sessions()).collect();
-        assert_eq!(limits, [3, 5]);
+        let limits = [0, 1].map(|id| gates.get(ListenerId(id)).unwrap().max_sessions());
+        assert_eq!(limits, [5, 3], "by name: a.b, b");
     }
 
     #[test]
     fn a_shard_has_the_rules_before_its_machines_ask_by_them() {
         let (commands, mut heard) = mpsc::channel(4);
-        let mqttsn = Live::from(MqttsnConfig::default());
         let access = Access::start(&Config::default(), "north").unwrap();
         let rules = access.rules();
-        let reach = Reach { gates: Vec::new(), mqttsn, access, commands: vec![commands] };
+        let reach = Reach { gates: Gates::default(), gateways: Vec::new(), access, commands: vec![commands] };
         let reloading = Reloading { file: None, config: Config::default(), level: logs::Level::of_nobody(), reach };
         let runtime = crate::worker::runtime().unwrap();
         runtime.block_on(reloading.apply(&Config::default(), &rules));

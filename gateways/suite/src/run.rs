@@ -18,6 +18,7 @@ use crate::cli::print;
 use crate::embedded::{self, Embedded};
 use crate::failure::Failure;
 use crate::former_links::FormerLinks;
+use crate::gateways::GATEWAYS;
 use crate::reload::{Reach, Reloading};
 use crate::sessions::Sessions;
 use crate::signals::{Asked, Signals};
@@ -94,7 +95,7 @@ fn start(config: &Config, ended: mpsc::UnboundedSender<Ended>) -> Result<(Runnin
     let former = FormerLinks::find(&node);
     let mut sessions = Sessions::open(&node, former.was_durable())?;
     let memory = sessions.as_ref().map(Sessions::links);
-    let Wired { mut shards, gates, directory, mqttsn } = wiring::shards(&node, listeners, memory, &access, random)?;
+    let Wired { mut shards, gates, directory, gateways } = wiring::shards(&node, listeners, memory, &access, random)?;
     former.write();
     let clock = Clock::start();
     // Before the links come up: what the broker has kept for a session must find it.
@@ -109,7 +110,7 @@ fn start(config: &Config, ended: mpsc::UnboundedSender<Ended>) -> Result<(Runnin
         first.meters.extend([former.meter(), access.meter()].into_iter().chain(store_meter));
     }
     let commands = workers.iter().map(|worker| worker.commands.clone()).collect();
-    let reach = Reach { gates, mqttsn, access, commands };
+    let reach = Reach { gates, gateways, access, commands };
     tokio::spawn(former.end_sessions(clock, random()?));
     let stopping = Arc::new(AtomicBool::new(false));
     if let Some(listener) = admin_listener {
@@ -159,8 +160,8 @@ fn random() -> Result<u64, Failure> {
 
 fn rows(listeners: &[Listener], embedded: Option<&Embedded>, admin: Option<&AdminListener>) -> Vec<Row> {
     let gateways = listeners.iter().map(|listener| Row {
-        protocol: listener.protocol,
-        transport: "udp",
+        protocol: GATEWAYS.get(usize::from(listener.gateway.0)).map_or("", |row| row.protocol),
+        transport: listener.kind,
         address: listener.address,
         note: listener.key.clone(),
     });
@@ -172,10 +173,11 @@ fn rows(listeners: &[Listener], embedded: Option<&Embedded>, admin: Option<&Admi
 
 /// One line per listener: all its sockets have the same.
 fn warn_of_small_buffers(listeners: &[Listener]) {
-    for listener in listeners.iter().filter(|listener| listener.receive_buffer < SOCKET_BUFFER) {
+    let known = listeners.iter().filter_map(|listener| Some((listener, listener.receive_buffer()?)));
+    for (listener, bytes) in known.filter(|(_, bytes)| *bytes < SOCKET_BUFFER) {
         tracing::warn!(
             listener = %listener.key,
-            bytes = listener.receive_buffer,
+            bytes,
             wanted = SOCKET_BUFFER,
             "the receive buffer is small, so bursts may be lost: raise sysctl net.core.rmem_max"
         );
@@ -286,7 +288,7 @@ const GRACE: Duration = Duration::from_millis(500);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bridge_core::live::Live;
+    use bridge_core::gate::Gates;
 
     #[test]
     fn whatever_ends_unasked_ends_the_node_and_is_named() {
@@ -300,8 +302,8 @@ mod tests {
                 let (ended, mut ends) = mpsc::unbounded_channel();
                 ended.send(Ended { who, how }).unwrap();
                 let reach = Reach {
-                    gates: Vec::new(),
-                    mqttsn: Live::from(mqttsn::MqttsnConfig::default()),
+                    gates: Gates::default(),
+                    gateways: Vec::new(),
                     access: Access::start(&Config::default(), "north").unwrap(),
                     commands: Vec::new(),
                 };

@@ -7,7 +7,6 @@ use std::thread;
 use bridge_core::bridge::LinkId;
 use bridge_core::machine::Unthawed;
 use bridge_core::meter::Meter;
-use bridge_core::peer::GatewayId;
 use bridge_core::time::Now;
 use config::SessionStore;
 use store::{Entry, FileStore, Hand, Home, LinkMemory, StoreFault, Table, Verdict, Writer};
@@ -15,7 +14,8 @@ use tokio::sync::mpsc;
 use transport::{Carrier, Clock};
 
 use crate::failure::Failure;
-use crate::wiring::{self, GATEWAYS, Node};
+use crate::gateways;
+use crate::wiring::{self, Node};
 use crate::worker::{Ended, Part, WorkerSettings, guarded};
 
 /// In `node.data_dir`.
@@ -84,7 +84,7 @@ impl Sessions {
                 }
             }
             let home = Home { shard: number, of };
-            worker.driver.records = Some(Carrier { hand, gateways: GATEWAYS.to_vec(), home });
+            worker.driver.records = Some(Carrier { hand, gateways: gateways::names(), home });
         }
         Ok(())
     }
@@ -124,7 +124,7 @@ fn bring_back(writer: &mut Writer, shards: &mut [WorkerSettings], now: Now) -> R
     let mut fates = Fates::default();
     let loaded = writer.load(Table::Sessions, &mut |entry| match entry {
         Entry::Session { gateway, id, home, session } => {
-            let number = (0..).zip(GATEWAYS).find(|(_, name)| *name == gateway).map(|(number, _)| GatewayId(number));
+            let number = gateways::number(gateway);
             let worker = shards.get_mut(usize::from(home.in_node_of(count, id)));
             let thawed = match (number, worker) {
                 (Some(number), Some(worker)) => worker.shard.thaw(now, number, id, session),

@@ -6,6 +6,8 @@ use bridge_core::config::{BrokerConfig, BrokerUrl};
 use bridge_core::template::{Literals, Template, Values};
 use config::Config;
 
+use crate::gateways::GATEWAYS;
+
 /// A line of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Row {
@@ -46,14 +48,7 @@ impl Overview<'_> {
         if !self.rows.iter().any(|row| row.note.starts_with("gateways.")) {
             line(&mut text, "No gateway runs, so no device gets in: a table like [gateways.mqttsn] starts one.");
         }
-        if let Some(lines) = self.try_mqttsn() {
-            line(
-                &mut text,
-                &format!("\nTry MQTT-SN. In one terminal:\n  {}\nIn another:\n  {}", lines.listen, lines.send),
-            );
-        } else if self.taker().is_some() && self.trusts_anybody() {
-            line(&mut text, UNTRIED);
-        }
+        self.try_it(&mut text);
         text
     }
 
@@ -99,10 +94,30 @@ impl Overview<'_> {
         format!("Other machines can reach {}.", named.join(", "))
     }
 
-    /// Who takes QoS −1.
-    fn taker(&self) -> Option<&Row> {
-        let takes = self.config.gateways.mqttsn.machine.qos_minus_one;
-        self.rows.iter().find(|row| row.protocol == "MQTT-SN").filter(|_| takes)
+    /// Commands for two terminals, for each gateway that can be tried so.
+    fn try_it(&self, text: &mut String) {
+        let trials: Vec<_> = GATEWAYS.iter().filter_map(|row| Some((row.protocol, (row.trial)(self)?))).collect();
+        let Some(listen) = self.mosquitto_sub() else {
+            if !trials.is_empty() && self.trusts_anybody() {
+                line(text, UNTRIED);
+            }
+            return;
+        };
+        for (protocol, Trial { topic, send }) in trials {
+            let Some(topic) = quotable(&topic) else { continue };
+            line(text, &format!("\nTry {protocol}. In one terminal:\n  {listen} -t '{topic}'\nIn another:\n  {send}"));
+        }
+    }
+
+    /// Where the first listener of this protocol and transport is.
+    pub(crate) fn at(&self, protocol: &str, transport: &str) -> Option<SocketAddr> {
+        let row = self.rows.iter().find(|row| row.protocol == protocol && row.transport == transport);
+        row.map(|row| row.address)
+    }
+
+    /// A template of topics with these values in it; `None` where they do not fit.
+    pub(crate) fn rendered(&self, template: &str, values: &Values<'_>) -> Option<String> {
+        Template::parse(template, Literals::TopicName).ok()?.render(values).ok()
     }
 
     /// The broker's certificate is not checked, and there is no file to check it with either.
@@ -110,27 +125,6 @@ impl Overview<'_> {
         let broker = &self.config.broker.link;
         let tls = matches!(broker.servers().first(), Some(BrokerUrl::Tls(_)));
         tls && broker.tls.insecure_skip_verify && broker.tls.ca_file.is_none()
-    }
-
-    /// How to see a message go through; `None` while nothing takes QoS −1, or no command would listen.
-    fn try_mqttsn(&self) -> Option<TryIt> {
-        let gateway = &self.config.gateways.mqttsn;
-        let device = reached_from_here(self.taker()?.address);
-        // As the gateway renders it for those who publish without a connection.
-        let host = device.ip().to_string();
-        let values = Values {
-            client_id: Some("NegQoS-Client"),
-            username: Some(""),
-            peerhost: Some(&host),
-            endpoint_name: None,
-            node: Some(self.node),
-        };
-        let mountpoint =
-            Template::parse(&gateway.machine.mountpoint, Literals::TopicName).ok()?.render(&values).ok()?;
-        let listen = format!("{} -t '{}hi'", self.mosquitto_sub()?, quotable(&mountpoint)?);
-        // PUBLISH, 12 octets, QoS −1 and a short topic name (MQTT-SN 1.2 §5.4.12): octal, which every printf has.
-        let send = format!("printf '\\014\\014bhi\\000\\000hello' | nc -u -w1 {} {}", device.ip(), device.port());
-        Some(TryIt { listen, send })
     }
 
     /// The command that listens at the broker, but for the topic.
@@ -167,14 +161,16 @@ impl Overview<'_> {
 
 /// Instead of commands: mosquitto_sub's `--insecure` waives the name in a certificate, not who vouches for it.
 const UNTRIED: &str = "
-No command to try MQTT-SN with: mosquitto_sub has to trust somebody, and [broker.tls] says insecure_skip_verify \
+No command to try it with: mosquitto_sub has to trust somebody, and [broker.tls] says insecure_skip_verify \
 without ca_file.";
 
-/// Two commands for two terminals.
+/// How to see a message of one gateway's go through.
 #[derive(Debug, PartialEq, Eq)]
-struct TryIt {
-    listen: String,
-    send: String,
+pub(crate) struct Trial {
+    /// Where it arrives at the broker.
+    pub(crate) topic: String,
+    /// A command that is a device for a moment.
+    pub(crate) send: String,
 }
 
 /// What may stand between single quotes of a shell.

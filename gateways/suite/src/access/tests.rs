@@ -72,7 +72,7 @@ impl Asker {
             client_id: "lamp".into(),
             username: username.into(),
             password: password.as_bytes().into(),
-            gateway: MQTTSN,
+            gateway: GatewayId(0),
             address: None,
         };
         let id = Key { slot: 0, generation: 0 };
@@ -96,7 +96,7 @@ fn a_chain_becomes_entries_and_each_file_one_store() {
     config.gateways.mqttsn.listeners.udp.insert("inside".into(), open);
     let access = Access::start(&config, "north").unwrap();
     let rules = access.rules();
-    let entry = |kind| ChainEntry { gateways: vec![MQTTSN], kind };
+    let entry = |kind| ChainEntry { gateways: vec![GatewayId(0)], kind };
     let expected = AuthRules {
         entries: vec![
             entry(EntryKind::Static { username: "gw".into(), password: (*b"pw").into() }),

@@ -39,8 +39,12 @@ impl GatewayInfo {
 /// A listener that runs.
 #[derive(Clone, Debug)]
 pub(crate) struct ListenerInfo {
-    /// As the configuration names it: `gateways.mqttsn.listeners.udp.default`.
-    pub(crate) key: String,
+    /// Its gateway's name.
+    pub(crate) gateway: &'static str,
+    /// `udp`.
+    pub(crate) kind: &'static str,
+    /// As the operator has named it.
+    pub(crate) name: String,
     /// Where it listens.
     pub(crate) address: SocketAddr,
     /// How many sessions it has, and may have.
@@ -48,27 +52,18 @@ pub(crate) struct ListenerInfo {
 }
 
 impl ListenerInfo {
-    /// Gateway, transport and name, as its key says them.
-    fn names(&self) -> [&str; 3] {
-        let mut parts = self.key.splitn(5, '.').skip(1);
-        let gateway = parts.next().unwrap_or_default();
-        let kind = parts.nth(1).unwrap_or_default();
-        [gateway, kind, parts.next().unwrap_or_default()]
-    }
-
     /// `mqttsn:udp:default`, as EMQX names it.
     fn id(&self) -> String {
-        self.names().join(":")
+        format!("{}:{}:{}", self.gateway, self.kind, self.name)
     }
 
     fn json(&self, node: &str) -> Value {
-        let [_, kind, name] = self.names();
         let (sessions, most) = (self.gate.sessions(), self.gate.max_sessions());
         let status = json!({ "running": true, "current_connections": sessions, "max_connections": most });
         json!({
             "id": self.id(),
-            "type": kind,
-            "name": name,
+            "type": self.kind,
+            "name": self.name,
             "bind": self.address,
             "running": true,
             "current_connections": sessions,
@@ -100,7 +95,7 @@ impl Admin {
     }
 
     fn listeners_of(&self, name: &str) -> impl Iterator<Item = &ListenerInfo> {
-        self.inventory.listeners.iter().filter(move |listener| listener.names().first() == Some(&name))
+        self.inventory.listeners.iter().filter(move |listener| listener.gateway == name)
     }
 
     /// Sessions, kept ones included, as `max_connections` counts them.
@@ -197,7 +192,9 @@ mod tests {
         let gate = Arc::new(Gate::new(7, 0));
         assert!(gate.enter(Now { mono_ms: 0, wall_ms: 0 }).is_ok());
         let listener = ListenerInfo {
-            key: "gateways.mqttsn.listeners.udp.a.b".to_owned(),
+            gateway: "mqttsn",
+            kind: "udp",
+            name: "a.b".to_owned(),
             address: "[::]:1884".parse().unwrap(),
             gate,
         };

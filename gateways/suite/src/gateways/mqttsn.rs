@@ -1,0 +1,59 @@
+//! The row of MQTT-SN.
+
+use ::mqttsn::{Broadcast, Mqttsn, MqttsnConfig};
+use bridge_core::live::Live;
+use bridge_core::peer::{GatewayId, ListenerId};
+use bridge_core::template::Values;
+use config::Config;
+
+use super::{Gateway, Made};
+use crate::advertise;
+use crate::failure::Failure;
+use crate::startup::{Overview, Trial, reached_from_here};
+use crate::wiring::Listener;
+
+#[derive(Debug)]
+struct MqttsnGateway {
+    id: GatewayId,
+    /// What the machines read.
+    live: Live<MqttsnConfig>,
+    /// Where it makes itself known.
+    networks: Vec<Broadcast>,
+}
+
+pub(super) fn open(id: GatewayId, config: &Config, listeners: &[Listener]) -> Result<Box<dyn Gateway>, Failure> {
+    let live = Live::from(config.gateways.mqttsn.machine.clone());
+    Ok(Box::new(MqttsnGateway { id, live, networks: advertise::networks(id, config, listeners)? }))
+}
+
+impl Gateway for MqttsnGateway {
+    fn machine(&self, shard: u8, listeners: Vec<ListenerId>, seed: u64) -> Made {
+        let machine = Mqttsn::new(self.id, self.live.clone(), listeners, seed);
+        // One voice is enough.
+        let machine = if shard == 0 { machine.advertising(&self.networks) } else { machine };
+        Made { meter: machine.meter(), machine: Box::new(machine) }
+    }
+
+    fn reload(&self, next: &Config) {
+        self.live.set(next.gateways.mqttsn.machine.clone());
+    }
+}
+
+/// QoS −1 needs no connection.
+pub(super) fn trial(overview: &Overview<'_>) -> Option<Trial> {
+    let machine = &overview.config.gateways.mqttsn.machine;
+    let device = reached_from_here(overview.at("MQTT-SN", "udp").filter(|_| machine.qos_minus_one)?);
+    // As the gateway renders it for those who publish without a connection.
+    let host = device.ip().to_string();
+    let values = Values {
+        client_id: Some("NegQoS-Client"),
+        username: Some(""),
+        peerhost: Some(&host),
+        endpoint_name: None,
+        node: Some(overview.node),
+    };
+    let topic = format!("{}hi", overview.rendered(&machine.mountpoint, &values)?);
+    // PUBLISH, 12 octets, QoS −1 and a short topic name (MQTT-SN 1.2 §5.4.12): octal, which every printf has.
+    let send = format!("printf '\\014\\014bhi\\000\\000hello' | nc -u -w1 {} {}", device.ip(), device.port());
+    Some(Trial { topic, send })
+}

@@ -1,0 +1,183 @@
+//! Which links there are, and the brokers that they lead to.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bridge_core::bridge::NodeStatus;
+use bridge_core::config::{BrokerConfig, BrokerProtocol, BrokerUrl};
+use bridge_core::link::{Farewell, LinkSettings, QueueLimits, SessionScope, VersionChoice};
+use store::LinkMemory;
+use transport::broker::Target;
+
+use super::Node;
+use crate::failure::Failure;
+use crate::tls;
+
+/// For a broker to answer at all: name, TCP and TLS.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a broker keeps the session of a link that is away. After that the link publishes anew what it had in flight.
+const SESSION_EXPIRY_S: u32 = 3600;
+
+/// Links of each shard: together at least `connections`, and at least one each.
+pub(crate) fn links_per_worker(connections: u16, workers: u16) -> u16 {
+    connections.div_ceil(workers.max(1)).max(1)
+}
+
+/// The brokers to connect to. `embedded` is where the embedded one listens, if it runs.
+///
+/// # Errors
+/// What is wrong with the TLS files.
+pub(crate) fn targets(broker: &BrokerConfig, embedded: Option<SocketAddr>) -> Result<Arc<[Target]>, Failure> {
+    let tls = tls::load(broker).map_err(|problem| Failure::Configuration(vec![problem]))?;
+    let target = |url: &BrokerUrl| match (url, embedded) {
+        (BrokerUrl::Tcp(server), _) => Some(Target { host: server.host.to_string(), port: server.port, tls: None }),
+        (BrokerUrl::Tls(server), _) => {
+            Some(Target { host: server.host.to_string(), port: server.port, tls: tls.clone() })
+        }
+        (BrokerUrl::Embedded, Some(address)) => {
+            let reached = crate::startup::reached_from_here(address);
+            Some(Target { host: reached.ip().to_string(), port: reached.port(), tls: None })
+        }
+        (BrokerUrl::Embedded, None) => None,
+    };
+    Ok(broker.servers().iter().filter_map(target).collect())
+}
+
+/// The client ids of all links, in their order.
+pub(crate) fn link_ids(node: &Node<'_>) -> Vec<String> {
+    let broker = &node.config.broker.link;
+    let all = usize::from(links_per_worker(broker.connections, node.workers)) * usize::from(node.workers);
+    (0..all).map(|number| format!("{}-{}-{number}", broker.client_id_prefix, node.name)).collect()
+}
+
+/// The links of shard `number`. They are counted node-wide; the first of shard 0 has the will.
+pub(super) fn links(
+    node: &Node<'_>,
+    number: u8,
+    status: Option<&NodeStatus>,
+    memory: Option<&LinkMemory>,
+) -> Vec<LinkSettings> {
+    let each = usize::from(links_per_worker(node.config.broker.link.connections, node.workers));
+    let ids = link_ids(node).into_iter().skip(usize::from(number) * each).take(each);
+    ids.enumerate()
+        .map(|(place, client_id)| {
+            let scope = match memory {
+                Some(memory) => SessionScope::Durable(memory.session(&client_id)),
+                None => SessionScope::Process,
+            };
+            LinkSettings { will: status.filter(|_| place == 0).map(farewell), ..link(node, client_id, scope) }
+        })
+        .collect()
+}
+
+/// A link that ends the session of a client id that none of ours has any more.
+pub(crate) fn former_link(node: &Node<'_>, client_id: &str) -> LinkSettings {
+    link(node, client_id.to_owned(), SessionScope::Discarded)
+}
+
+fn link(node: &Node<'_>, client_id: String, scope: SessionScope) -> LinkSettings {
+    let broker = &node.config.broker.link;
+    let each = usize::from(links_per_worker(broker.connections, node.workers));
+    LinkSettings {
+        client_id,
+        username: broker.username.clone(),
+        password: broker.password.expose().into(),
+        keepalive_s: u16::try_from(broker.keepalive.get().as_secs()).unwrap_or(u16::MAX),
+        max_inflight: broker.max_inflight,
+        max_packet_size: u32::try_from(broker.max_packet_size.bytes()).unwrap_or(u32::MAX),
+        version: match broker.protocol {
+            BrokerProtocol::V5 => VersionChoice::V5OrOlder,
+            BrokerProtocol::V311 => VersionChoice::V311,
+        },
+        servers: node.targets.iter().map(ToString::to_string).collect(),
+        will: None,
+        session_expiry_s: SESSION_EXPIRY_S,
+        scope,
+        queue: queue_share(broker, each * usize::from(node.workers)),
+    }
+}
+
+/// What the node may hold, divided among its links: each holds one message at least.
+fn queue_share(broker: &BrokerConfig, links: usize) -> QueueLimits {
+    let links = links.max(1);
+    let bytes = usize::try_from(broker.queue.max_bytes.bytes()).unwrap_or(usize::MAX);
+    let messages = usize::try_from(broker.queue.max_messages).unwrap_or(usize::MAX);
+    QueueLimits { max_bytes: bytes / links, max_messages: (messages / links).max(1) }
+}
+
+fn farewell(status: &NodeStatus) -> Farewell {
+    let offline = status.publication(false);
+    Farewell {
+        topic: offline.topic.as_str().to_owned(),
+        payload: offline.payload.to_vec(),
+        retain: offline.retain,
+        qos: offline.qos,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wiring::shards::{events, node_status};
+    use config::Config;
+
+    fn node<'a>(config: &'a Config, workers: u16) -> Node<'a> {
+        let target = Target { host: "127.0.0.1".into(), port: 1, tls: None };
+        Node { config, name: "north", workers, targets: [target].into() }
+    }
+
+    #[test]
+    fn connections_are_rounded_up_to_the_same_number_on_each_worker() {
+        for (connections, workers, each) in [(0, 4, 1), (1, 4, 1), (4, 4, 1), (5, 4, 2), (8, 2, 4), (3, 1, 3)] {
+            assert_eq!(links_per_worker(connections, workers), each, "{connections} on {workers}");
+        }
+    }
+
+    #[test]
+    fn links_are_numbered_node_wide_and_only_the_first_has_the_will() {
+        let mut config = Config::default();
+        config.broker.link.connections = 4;
+        let node = node(&config, 2);
+        let events = events(&config.events, node.name).unwrap().unwrap();
+        let status = node_status(&events).unwrap();
+        let [mine, others] = [links(&node, 0, Some(&status), None), links(&node, 1, None, None)];
+        let named: Vec<_> =
+            mine.iter().chain(&others).map(|link| (link.client_id.as_str(), link.will.is_some())).collect();
+        let expected = [
+            ("tidegate-north-0", true),
+            ("tidegate-north-1", false),
+            ("tidegate-north-2", false),
+            ("tidegate-north-3", false),
+        ];
+        assert_eq!(named, expected);
+        let will = mine[0].will.clone().unwrap();
+        assert_eq!(
+            (will.topic.as_str(), will.payload.as_slice(), will.retain),
+            ("tidegate/north/status", &b"offline"[..], true)
+        );
+    }
+
+    #[test]
+    fn the_queue_of_the_node_is_divided_among_its_links() {
+        let mut config = Config::default();
+        config.broker.link.queue.max_messages = 10;
+        let share = queue_share(&config.broker.link, 4);
+        assert_eq!((share.max_bytes, share.max_messages), (64 << 20, 2));
+        let many = queue_share(&config.broker.link, 16);
+        assert_eq!(many.max_messages, 1, "a link that may hold nothing would lose what it could not send at once");
+    }
+
+    #[test]
+    fn the_embedded_broker_is_a_target_like_any_other() {
+        let config = Config::default();
+        let at = |embedded: Option<&str>| {
+            let targets = targets(&config.broker.link, embedded.map(|address| address.parse().unwrap())).unwrap();
+            targets.iter().map(|target| format!("{} {}", target.host, target.port)).collect::<Vec<_>>()
+        };
+        assert_eq!(at(Some("127.0.0.1:1883")), ["127.0.0.1 1883"]);
+        assert_eq!(at(Some("0.0.0.0:7")), ["127.0.0.1 7"]);
+        assert_eq!(at(Some("[::]:7")), ["::1 7"]);
+        assert_eq!(at(None), [""; 0]);
+    }
+}

@@ -1,0 +1,198 @@
+//! What each shard is made of.
+
+use std::sync::Arc;
+
+use bridge_core::Qos;
+use bridge_core::bridge::{BridgeSettings, ListenerRules, NodeStatus, Policy};
+use bridge_core::config::EventsConfig;
+use bridge_core::events::EventSettings;
+use bridge_core::gate::Gates;
+use bridge_core::owners::Directory;
+use bridge_core::peer::{GatewayId, ListenerId, ShardId};
+use bridge_core::template::{Template, Values};
+use config::Config;
+use shard::{Shard, ShardSettings};
+use store::LinkMemory;
+use tokio::sync::mpsc;
+use transport::DriverSettings;
+use transport::driver::FORWARD_QUEUE;
+use transport::udp::BoundUdp;
+
+use super::links::{CONNECT_TIMEOUT, links};
+use super::{Listener, Node, parse};
+use crate::access::Access;
+use crate::admin::{GatewayInfo, Inventory, ListenerInfo};
+use crate::failure::Failure;
+use crate::gateways::{self, GATEWAYS, Gateway, Made, NOT_YET};
+use crate::worker::WorkerSettings;
+
+/// Addresses that each shard remembers for others.
+const MAX_ROUTES: usize = 1 << 20;
+/// Commands that wait for a shard.
+const COMMANDS: usize = 16;
+
+/// Shards that are put together, and what can be changed in them later.
+#[derive(Debug)]
+pub(crate) struct Wired {
+    /// One for each worker.
+    pub(crate) shards: Vec<WorkerSettings>,
+    /// The listeners' gates.
+    pub(crate) gates: Gates,
+    /// Who lives where.
+    pub(crate) directory: Arc<Directory>,
+    /// What their machines are made of, by number.
+    pub(crate) gateways: Vec<Box<dyn Gateway>>,
+}
+
+/// What there is, for the admin API.
+pub(crate) fn inventory(config: &Config, node: &str, listeners: &[Listener]) -> Inventory {
+    let runs = config.gateways.all().into_iter().map(|gateway| gateway.enable);
+    let here = gateways::numbered().zip(runs).map(|((id, row), enabled)| GatewayInfo {
+        name: row.name,
+        protocol: row.protocol,
+        id: Some(id),
+        enabled,
+    });
+    let absent = NOT_YET.map(|(name, protocol)| GatewayInfo { name, protocol, id: None, enabled: false });
+    let mut gateways: Vec<_> = here.chain(absent).collect();
+    gateways.sort_by_key(|gateway| gateway.name);
+    let listener = |listener: &Listener| ListenerInfo {
+        gateway: GATEWAYS.get(usize::from(listener.gateway.0)).map_or("", |row| row.name),
+        kind: listener.kind,
+        name: listener.name.clone(),
+        address: listener.address,
+        gate: Arc::clone(&listener.gate),
+    };
+    Inventory { node: node.to_owned(), gateways, listeners: listeners.iter().map(listener).collect() }
+}
+
+/// Puts the shards together. `memory`: what the links left in the store that outlives the process, if there is one;
+/// `seed` is drawn anew for each use, from the system.
+///
+/// # Errors
+/// What cannot be put together, by its key.
+pub(crate) fn shards(
+    node: &Node<'_>,
+    listeners: Vec<Listener>,
+    memory: Option<&LinkMemory>,
+    access: &Access,
+    mut seed: impl FnMut() -> Result<u64, Failure>,
+) -> Result<Wired, Failure> {
+    let events = events(&node.config.events, node.name)?;
+    let status = events.as_ref().map(node_status).transpose()?;
+    let mountpoints = mountpoints(node.config, &listeners)?;
+    let open = |(id, row): (GatewayId, &gateways::Row)| (row.open)(id, node.config, &listeners);
+    let gateways = gateways::numbered().map(open).collect::<Result<Vec<_>, _>>()?;
+    let mut parts = Parts::of(listeners);
+    let directory = Arc::new(Directory::default());
+    let (forwards, inboxes): (Vec<_>, Vec<_>) = (0..node.workers).map(|_| mpsc::channel(FORWARD_QUEUE)).unzip();
+    let (rules, mut workers) = (access.rules(), Vec::new());
+    for (number, inbox) in (0..=u8::MAX).zip(inboxes) {
+        let (mut machines, mut machine_meters) = (Vec::new(), Vec::new());
+        for (id, gateway) in (0..).map(GatewayId).zip(&gateways) {
+            let Made { machine, meter } = gateway.machine(number, parts.listeners_of(id), seed()?);
+            machines.push(machine);
+            machine_meters.push(meter);
+        }
+        // Shard 0 speaks for the node.
+        let status = status.clone().filter(|_| number == 0);
+        let bridge = BridgeSettings {
+            links: links(node, number, status.as_ref(), memory),
+            listeners: mountpoints.iter().cloned().map(ListenerRules::new).collect(),
+            node: node.name.into(),
+            status,
+            policy: Policy { auth: Arc::clone(&rules.auth), acl: Arc::clone(&rules.acl), events: events.clone() },
+            seed: seed()?,
+        };
+        let settings = ShardSettings {
+            id: ShardId(number),
+            bridge,
+            listeners: parts.gateways.iter().copied().map(Into::into).collect(),
+            gates: parts.gates.clone(),
+            directory: Arc::clone(&directory),
+            max_routes: MAX_ROUTES,
+            durable: memory.is_some(),
+            seed: seed()?,
+        };
+        let (commands, heard) = mpsc::channel(COMMANDS);
+        let driver = DriverSettings {
+            sockets: parts.next_sockets(),
+            targets: Arc::clone(&node.targets),
+            connect_timeout: CONNECT_TIMEOUT,
+            commands: heard,
+            inbox,
+            shards: forwards.clone(),
+            records: None,
+            credentials: access.line(),
+        };
+        workers.push(WorkerSettings { shard: Shard::new(settings, machines), machine_meters, driver, commands });
+    }
+    Ok(Wired { shards: workers, gates: parts.gates, directory, gateways })
+}
+
+/// Each listener's prefix of topics, by number: its own, else its gateway's.
+fn mountpoints(config: &Config, listeners: &[Listener]) -> Result<Vec<Template>, Failure> {
+    let gateways = config.gateways.all().into_iter();
+    let common = gateways.map(|gateway| parse(&format!("gateways.{}.mountpoint", gateway.name), gateway.mountpoint));
+    let common = common.collect::<Result<Vec<_>, _>>()?;
+    let mountpoint = |listener: &Listener| match listener.mountpoint.as_str() {
+        "" => common.get(usize::from(listener.gateway.0)).cloned().map_or_else(|| parse(&listener.key, ""), Ok),
+        own => parse(&format!("{}.mountpoint", listener.key), own),
+    };
+    listeners.iter().map(mountpoint).collect()
+}
+
+/// The listeners taken apart for the shards, each list by their numbers.
+struct Parts {
+    gateways: Vec<GatewayId>,
+    gates: Gates,
+    sockets: Vec<(ListenerId, std::vec::IntoIter<BoundUdp>)>,
+}
+
+impl Parts {
+    fn of(listeners: Vec<Listener>) -> Self {
+        let gateways = listeners.iter().map(|listener| listener.gateway).collect();
+        let gates = Gates::new(listeners.iter().map(|listener| Arc::clone(&listener.gate)).collect());
+        let sockets = listeners.into_iter().map(|listener| listener.sockets.into_iter());
+        Self { gateways, gates, sockets: (0..).map(ListenerId).zip(sockets).collect() }
+    }
+
+    fn listeners_of(&self, gateway: GatewayId) -> Vec<ListenerId> {
+        let listeners = (0..).map(ListenerId).zip(&self.gateways);
+        listeners.filter(|(_, owner)| **owner == gateway).map(|(id, _)| id).collect()
+    }
+
+    /// Those of the next shard.
+    fn next_sockets(&mut self) -> Vec<(ListenerId, BoundUdp)> {
+        self.sockets.iter_mut().filter_map(|(id, each)| Some((*id, each.next()?))).collect()
+    }
+}
+
+/// None while events are off.
+pub(super) fn events(events: &EventsConfig, name: &str) -> Result<Option<EventSettings>, Failure> {
+    if events.prefix.is_empty() {
+        return Ok(None);
+    }
+    let wrong = |why: String| Failure::Configuration(vec![format!("events.prefix: {why}")]);
+    let values = Values { node: Some(name), ..Values::default() };
+    let qos = Qos::from_bits(events.qos).ok_or_else(|| wrong(format!("QoS {} is none", events.qos)))?;
+    let prefix = parse("events.prefix", &events.prefix)?.render(&values).map_err(|fault| wrong(fault.to_string()))?;
+    Ok(Some(EventSettings { prefix: prefix.into(), qos, gateways: gateways::for_events() }))
+}
+
+pub(super) fn node_status(events: &EventSettings) -> Result<NodeStatus, Failure> {
+    let wrong = |fault| Failure::Configuration(vec![format!("events.prefix: {fault}")]);
+    NodeStatus::under(&events.prefix, events.qos).map_err(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_prefix_there_are_no_events() {
+        let mut config = Config::default();
+        config.events.prefix = String::new();
+        assert!(events(&config.events, "north").unwrap().is_none());
+    }
+}
