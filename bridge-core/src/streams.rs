@@ -243,7 +243,7 @@ mod tests {
     fn a_driver_looks_at_each_once_whatever_happened_to_it() {
         let (mut streams, conn) = streams();
         assert_eq!(streams.take_touched(), None, "there is nothing to be done for a new one");
-        let _ = write(&mut streams, conn, 1);
+        assert_eq!(write(&mut streams, conn, 1), Flow::Open);
         streams.pause(conn);
         streams.resume(conn);
         assert_eq!((streams.take_touched(), streams.take_touched()), (Some(conn), None));
@@ -261,7 +261,7 @@ mod tests {
     #[test]
     fn an_idle_connection_holds_no_buffer() {
         let (mut streams, conn) = streams();
-        let _ = write(&mut streams, conn, 100_000);
+        assert_eq!(write(&mut streams, conn, 100_000), Flow::Full);
         streams.written(conn, 100_000);
         assert_eq!(streams.slab.get(conn.0).unwrap().out.capacity(), 0);
         assert!(size_of::<Stream>() <= 144, "{}", size_of::<Stream>());

@@ -1,3 +1,5 @@
+mod streams;
+
 use super::*;
 use bridge_core::ask::{Answer, Ask};
 use bridge_core::auth::{self, AuthRules, ChainEntry, EntryKind, Opinion, StoreId};
@@ -65,28 +67,37 @@ impl Machine for Echo {
 
 fn shards(count: u8) -> Vec<Shard> {
     let directory = Arc::new(Directory::default());
-    let shard = |number| {
-        let bridge = BridgeSettings {
-            links: Vec::new(),
-            listeners: Vec::new(),
-            node: "n".into(),
-            status: None,
-            policy: Policy::default(),
-            seed: 1,
-        };
-        let settings = ShardSettings {
-            id: ShardId(number),
-            bridge,
-            listeners: vec![GatewayId(0).into()],
-            gates: Gates::default(),
-            directory: Arc::clone(&directory),
-            max_routes: 8,
-            durable: false,
-            seed: 1,
-        };
-        Shard::new(settings, vec![Box::new(Echo)])
+    let echo = |number| shard(number, &directory, Gates::default(), GatewayId(0).into(), Box::new(Echo));
+    (0..count).map(echo).collect()
+}
+
+/// One with a single listener and no links.
+fn shard(
+    number: u8,
+    directory: &Arc<Directory>,
+    gates: Gates,
+    listener: Listener,
+    machine: Box<dyn Machine + Send>,
+) -> Shard {
+    let bridge = BridgeSettings {
+        links: Vec::new(),
+        listeners: Vec::new(),
+        node: "n".into(),
+        status: None,
+        policy: Policy::default(),
+        seed: 1,
     };
-    (0..count).map(shard).collect()
+    let settings = ShardSettings {
+        id: ShardId(number),
+        bridge,
+        listeners: vec![listener],
+        gates,
+        directory: Arc::clone(directory),
+        max_routes: 8,
+        durable: false,
+        seed: 1,
+    };
+    Shard::new(settings, vec![machine])
 }
 
 fn peer(port: u16) -> Peer {
