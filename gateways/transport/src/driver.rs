@@ -7,6 +7,7 @@
 mod counts;
 mod credentials;
 pub(crate) mod line;
+mod lines;
 mod question;
 mod records;
 #[cfg(test)]
@@ -22,12 +23,11 @@ use crate::udp::{Batch, BoundUdp, SendQueue, UdpListener};
 use bridge_core::acl::Acl;
 use bridge_core::ask::Answer;
 use bridge_core::auth::AuthRules;
-use bridge_core::bridge::LinkId;
 use bridge_core::meter::{Counts, Meter};
 use bridge_core::peer::{GatewayId, ListenerId, Peer, Proven, ShardId};
 use bridge_core::time::{Deadline, Now};
 use counts::DriverCount;
-use line::Line;
+use lines::Lines;
 pub use records::Carrier;
 use records::Courier;
 use shard::{Parcel, Shard};
@@ -135,7 +135,9 @@ pub struct Driver {
     shard: Shard,
     ports: Vec<Port>,
     batch: Batch,
-    lines: Vec<Line>,
+    lines: Lines,
+    /// Everything that streams is read through this.
+    scratch: Vec<u8>,
     commands: mpsc::Receiver<Command>,
     inbox: mpsc::Receiver<Parcel>,
     shards: Vec<mpsc::Sender<Parcel>>,
@@ -159,12 +161,12 @@ impl Driver {
             let queue = SendQueue::new(SEND_QUEUE, SEND_QUEUE_BYTES);
             Ok(Port { listener, socket: bound.listen()?, queue })
         };
-        let line = |number| Line::new(LinkId(number), Arc::clone(&settings.targets), settings.connect_timeout);
         Ok(Self {
             clock,
             ports: settings.sockets.into_iter().map(listen).collect::<io::Result<_>>()?,
             batch: Batch::new(Batch::WHOLE_DATAGRAM),
-            lines: (0..shard.links()).map(line).collect(),
+            lines: Lines::new(settings.targets, settings.connect_timeout),
+            scratch: Vec::new(),
             shard,
             commands: settings.commands,
             inbox: settings.inbox,
@@ -188,7 +190,8 @@ impl Driver {
     /// # Errors
     /// If a socket has become useless.
     pub async fn run(mut self) -> io::Result<()> {
-        poll_fn(|cx| self.poll(cx)).await
+        // Its turns are fair by themselves; the runtime's own measure would stop it amid one.
+        tokio::task::unconstrained(poll_fn(|cx| self.poll(cx))).await
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -222,17 +225,13 @@ impl Driver {
         busy |= self.credentials.hear(cx, now, &mut self.shard);
         busy |= self.hear_shards(cx, now);
         busy |= self.hear_devices(cx, now)?;
-        for line in &mut self.lines {
-            busy |= line.hear(cx, now, &mut self.shard);
-        }
+        busy |= self.lines.hear(cx, now, &mut self.shard, &mut self.scratch);
         if self.shard.next_deadline().is_some_and(|deadline| deadline.is_due(now)) {
             self.shard.timer(now);
         }
         self.credentials.speak(now, &mut self.shard);
         self.shard.finish(now);
-        for line in &mut self.lines {
-            busy |= line.speak(cx, now, &mut self.shard);
-        }
+        self.lines.speak(now, &mut self.shard);
         // What the links' progress has set free.
         self.shard.finish(now);
         self.speak_to_devices(cx)?;
@@ -258,7 +257,7 @@ impl Driver {
                 Command::Rules { auth, acl } => self.shard.replace_rules(auth, acl),
                 Command::Report(answer) => {
                     self.gauge();
-                    let links = self.lines.iter().filter_map(|line| line.report(now, &self.shard)).collect();
+                    let links = self.lines.report(now, &self.shard);
                     // Nobody waits any more: nothing is lost.
                     drop(answer.send(Report { reachable: self.shard.is_reachable(), links }));
                 }
@@ -344,7 +343,7 @@ impl Driver {
 
     fn has_ended(&self, now: Now) -> bool {
         let Some(until) = self.drain else { return false };
-        let idle = self.shard.is_drained() && self.lines.iter().all(Line::is_closed);
+        let idle = self.shard.is_drained() && self.lines.are_closed();
         let written = self.records.as_ref().is_none_or(|records| records.is_idle(&self.shard));
         idle && written && self.ports.iter().all(|port| port.queue.is_empty()) || until.is_due(now)
     }

@@ -2,7 +2,7 @@
 
 use crate::broker::Target;
 use crate::clock::Clock;
-use crate::driver::line::{Line, LinkHost};
+use crate::driver::line::{Line, LinkHost, Way};
 use bridge_core::bridge::LinkId;
 use bridge_core::link::Link;
 use bridge_core::time::Now;
@@ -18,17 +18,18 @@ use std::time::Duration;
 /// # Panics
 /// When polled outside a tokio runtime whose I/O and time are enabled.
 pub async fn run(clock: Clock, link: Link, targets: Arc<[Target]>, connect_timeout: Duration) -> Link {
-    let (mut line, mut host) = (Line::new(ONLY, targets, connect_timeout), Alone(link));
+    let way = Way { targets: &targets, connect_timeout };
+    let (mut line, mut host, mut scratch) = (Line::new(ONLY), Alone(link), Vec::new());
     let mut sleep = Box::pin(tokio::time::sleep(Duration::ZERO));
     poll_fn(|cx| {
         for _ in 0..TURNS {
             let (mono_ms, wall_ms) = clock.now();
             let now = Now { mono_ms, wall_ms };
-            let mut busy = line.hear(cx, now, &mut host);
+            let mut busy = line.hear(cx, now, way, &mut host, &mut scratch);
             if host.0.next_deadline().is_some_and(|deadline| deadline.is_due(now)) {
                 host.0.timer(now);
             }
-            busy |= line.speak(cx, now, &mut host);
+            busy |= line.speak(cx, now, way, &mut host);
             if host.0.is_drained() && line.is_closed() {
                 return Poll::Ready(());
             }

@@ -8,6 +8,8 @@ pub mod config;
 pub mod driver;
 pub mod errand;
 pub mod interfaces;
+mod ready;
+mod rest;
 #[expect(unsafe_code, reason = "batch datagram syscalls; audited in docs/unsafe.md")]
 mod sys;
 pub mod udp;

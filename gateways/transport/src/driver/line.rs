@@ -2,19 +2,15 @@
 
 use super::LinkReport;
 use crate::broker::{BrokerStream, Connector, Target};
+use crate::rest::Rest;
 use bridge_core::bridge::LinkId;
 use bridge_core::link::{Closed, Link, LinkStatus, Wish};
 use bridge_core::time::Now;
 use shard::Shard;
 use std::io::{self, ErrorKind};
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// Octets read at once.
-const CHUNK: usize = 64 * 1024;
-/// A buffer that grew beyond this for one large message is given back.
-const KEEP: usize = 256 * 1024;
 /// Reads before the other sockets get their turn.
 const READS: usize = 8;
 
@@ -46,11 +42,17 @@ impl LinkHost for Shard {
 #[derive(Debug)]
 pub(crate) struct Line {
     id: LinkId,
-    targets: Arc<[Target]>,
-    connect_timeout: Duration,
     state: State,
-    /// Read and not yet consumed.
-    unread: Vec<u8>,
+    rest: Rest,
+}
+
+/// Where lines go: the same for all of a driver.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Way<'a> {
+    /// The brokers, in the order in which they are tried.
+    pub(crate) targets: &'a [Target],
+    /// Time for a connection to come about.
+    pub(crate) connect_timeout: Duration,
 }
 
 #[derive(Debug)]
@@ -61,17 +63,29 @@ enum State {
 }
 
 impl Line {
-    pub(crate) const fn new(id: LinkId, targets: Arc<[Target]>, connect_timeout: Duration) -> Self {
-        Self { id, targets, connect_timeout, state: State::Closed, unread: Vec::new() }
+    pub(crate) fn new(id: LinkId) -> Self {
+        Self { id, state: State::Closed, rest: Rest::default() }
+    }
+
+    pub(crate) const fn id(&self) -> LinkId {
+        self.id
     }
 
     pub(crate) const fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed)
     }
 
-    /// Brings about what the link wishes, and hands it what came. True when there may be more at once.
-    pub(crate) fn hear(&mut self, cx: &mut Context<'_>, now: Now, host: &mut impl LinkHost) -> bool {
-        let mut busy = self.obey(now, host);
+    /// Brings about what the link wishes, and hands it what came, read into `scratch`. True when there may be more at
+    /// once; else `cx` is woken when there is.
+    pub(crate) fn hear(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Now,
+        way: Way<'_>,
+        host: &mut impl LinkHost,
+        scratch: &mut Vec<u8>,
+    ) -> bool {
+        let mut busy = self.obey(now, way, host);
         if let State::Connecting(connector) = &mut self.state
             && let Poll::Ready(result) = connector.poll_connected(cx)
         {
@@ -87,20 +101,20 @@ impl Line {
             }
         }
         let mut reads = 0;
-        while reads < READS && self.read(cx, now, host) {
+        while reads < READS && self.read(cx, now, host, scratch) {
             reads += 1;
         }
         busy || reads == READS
     }
 
-    fn obey(&mut self, now: Now, host: &mut impl LinkHost) -> bool {
+    fn obey(&mut self, now: Now, way: Way<'_>, host: &mut impl LinkHost) -> bool {
         let Some(link) = host.link_mut(self.id) else { return false };
         match link.wish() {
             Wish::Nothing => false,
-            Wish::Open { target } => match self.targets.get(target) {
+            Wish::Open { target } => match way.targets.get(target) {
                 Some(target) => {
                     link.opening(now);
-                    self.state = State::Connecting(Connector::start(target.clone(), self.connect_timeout));
+                    self.state = State::Connecting(Connector::start(target.clone(), way.connect_timeout));
                     true
                 }
                 None => false,
@@ -113,23 +127,22 @@ impl Line {
     }
 
     /// One read; true when there may be more.
-    fn read(&mut self, cx: &mut Context<'_>, now: Now, host: &mut impl LinkHost) -> bool {
+    fn read(&mut self, cx: &mut Context<'_>, now: Now, host: &mut impl LinkHost, scratch: &mut Vec<u8>) -> bool {
         let State::Open(stream) = &mut self.state else { return false };
-        self.unread.reserve(CHUNK);
-        match stream.poll_read(cx, &mut self.unread) {
+        let buffer = self.rest.open(scratch);
+        let read = stream.poll_read(cx, buffer);
+        let consumed = match read {
+            Poll::Ready(Ok(octets)) if octets > 0 => host.link_bytes(now, self.id, buffer),
+            _ => 0,
+        };
+        self.rest.keep(scratch, consumed);
+        match read {
             Poll::Pending => false,
             Poll::Ready(Ok(0)) => {
                 self.close(now, host, Closed::Orderly, "closed by the broker");
                 false
             }
-            Poll::Ready(Ok(_)) => {
-                let consumed = host.link_bytes(now, self.id, &self.unread);
-                self.unread.drain(..consumed.min(self.unread.len()));
-                if self.unread.is_empty() && self.unread.capacity() > KEEP {
-                    self.unread = Vec::new();
-                }
-                true
-            }
+            Poll::Ready(Ok(_)) => true,
             Poll::Ready(Err(fault)) => {
                 self.close(now, host, how(&fault), &fault.to_string());
                 false
@@ -137,13 +150,14 @@ impl Line {
         }
     }
 
-    /// Writes what the link has to say. True when the connection's state has changed.
-    pub(crate) fn speak(&mut self, cx: &mut Context<'_>, now: Now, host: &mut impl LinkHost) -> bool {
+    /// Writes what the link has to say. True when the connection's state has changed, or is to: [`Line::hear`] must
+    /// follow.
+    pub(crate) fn speak(&mut self, cx: &mut Context<'_>, now: Now, way: Way<'_>, host: &mut impl LinkHost) -> bool {
         loop {
             let Some(link) = host.link_mut(self.id) else { return false };
             // A timer may just have made a closed link wish for a connection: nothing else would wake the task for it.
             let State::Open(stream) = &mut self.state else {
-                return matches!(link.wish(), Wish::Open { target } if self.targets.get(target).is_some());
+                return matches!(link.wish(), Wish::Open { target } if way.targets.get(target).is_some());
             };
             let pending = link.pending();
             if pending.is_empty() {
@@ -166,9 +180,9 @@ impl Line {
     }
 
     /// How the link stands.
-    pub(crate) fn report(&self, now: Now, host: &impl LinkHost) -> Option<LinkReport> {
-        let name = |target: usize| self.targets.get(target).map(ToString::to_string).unwrap_or_default();
-        let link = host.link(self.id)?;
+    pub(crate) fn report(id: LinkId, now: Now, way: Way<'_>, host: &impl LinkHost) -> Option<LinkReport> {
+        let name = |target: usize| way.targets.get(target).map(ToString::to_string).unwrap_or_default();
+        let link = host.link(id)?;
         let (online, text) = match link.state() {
             LinkStatus::Connecting { target } => (false, format!("connecting to {}", name(target))),
             LinkStatus::Online { target, version } => (true, format!("online at {} ({version})", name(target))),
@@ -186,7 +200,7 @@ impl Line {
 
     fn close(&mut self, now: Now, host: &mut impl LinkHost, why: Closed, text: &str) {
         self.state = State::Closed;
-        self.unread = Vec::new();
+        self.rest = Rest::default();
         if let Some(link) = host.link_mut(self.id) {
             link.closed(now, why, text);
         }
