@@ -2,14 +2,15 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use bridge_core::config::BrokerUrl;
+use bridge_core::config::{BrokerUrl, LinkMode};
 use settings::{Document, KeyPath};
 
-use crate::{Build, Config};
+use crate::{Build, Config, ListenerKind, SessionStore};
 
 /// Notes in `document` what does not fit together.
 pub(crate) fn across(config: &Config, build: Build, document: &mut Document) {
     broker(config, build, document);
+    per_device(config, document);
     credentials(config, document);
     addresses(config, document);
 }
@@ -43,6 +44,19 @@ fn broker(config: &Config, build: Build, document: &mut Document) {
     }
 }
 
+/// What only one of the modes has.
+fn per_device(config: &Config, document: &mut Document) {
+    let mode = key("broker.mode");
+    match config.broker.link.mode {
+        LinkMode::PerDevice if config.sessions.store == SessionStore::File => {
+            let message =
+                "\"file\" is for `broker.mode = \"shared\"`: in per-device mode the broker keeps the sessions";
+            document.refuse(&[key("sessions.store"), mode], message);
+        }
+        LinkMode::PerDevice | LinkMode::Shared => {}
+    }
+}
+
 /// Nobody on the network may command a node that asks for no password.
 fn credentials(config: &Config, document: &mut Document) {
     let Some(bind) = config.admin.bind else { return };
@@ -59,7 +73,10 @@ fn credentials(config: &Config, document: &mut Document) {
 fn addresses(config: &Config, document: &mut Document) {
     let (mut udp, mut tcp) = (Vec::new(), Vec::new());
     for listener in config.listeners() {
-        let sockets = if listener.kind == "udp" { &mut udp } else { &mut tcp };
+        let sockets = match listener.kind {
+            ListenerKind::Udp => &mut udp,
+            ListenerKind::Tcp | ListenerKind::Tls => &mut tcp,
+        };
         sockets.push((listener.key().child("bind"), listener.config.bind.resolve(config.node.bind)));
     }
     if config.broker.link.servers().contains(&BrokerUrl::Embedded) {

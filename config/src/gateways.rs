@@ -1,8 +1,8 @@
 //! `[gateways]`.
 
 use mqttsn::MqttsnConfig;
-use settings::{KeyPath, Section, Settings};
-use transport::config::{ListenerConfig, ListenersConfig};
+use settings::{ByteSize, HumanDuration, KeyPath, Section, Settings};
+use transport::config::{ListenerConfig, ListenerKind, ListenersConfig, StreamListenerConfig, TlsConfig};
 
 use crate::Config;
 
@@ -38,12 +38,44 @@ pub struct Gateway<'a> {
 pub struct Listener<'a> {
     /// The gateway's name.
     pub gateway: &'static str,
-    /// `udp`.
-    pub kind: &'static str,
+    /// What it listens for.
+    pub kind: ListenerKind,
     /// As the operator has named it. It may have dots.
     pub name: &'a str,
     /// What is set.
     pub config: &'a ListenerConfig,
+    /// What is set of connections; `None` on a listener of datagrams.
+    pub stream: Option<StreamKeys<'a>>,
+}
+
+/// What a listener of connections has, but for the keys of its protocol.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamKeys<'a> {
+    /// See [`StreamListenerConfig`].
+    pub proxy_protocol: bool,
+    /// See [`StreamListenerConfig`].
+    pub proxy_protocol_timeout: HumanDuration,
+    /// See [`StreamListenerConfig`].
+    pub high_watermark: ByteSize,
+    /// See [`StreamListenerConfig`].
+    pub low_watermark: ByteSize,
+    /// See [`StreamListenerConfig`].
+    pub send_timeout: HumanDuration,
+    /// See [`StreamListenerConfig`].
+    pub tls: Option<&'a TlsConfig>,
+}
+
+impl<'a> StreamKeys<'a> {
+    const fn of<K>(stream: &'a StreamListenerConfig<K>) -> Self {
+        Self {
+            proxy_protocol: stream.proxy_protocol,
+            proxy_protocol_timeout: stream.proxy_protocol_timeout,
+            high_watermark: stream.high_watermark,
+            low_watermark: stream.low_watermark,
+            send_timeout: stream.send_timeout,
+            tls: stream.tls.as_ref(),
+        }
+    }
 }
 
 impl Listener<'_> {
@@ -51,7 +83,7 @@ impl Listener<'_> {
     #[must_use]
     pub fn key(&self) -> KeyPath {
         let listeners = KeyPath::from("gateways").child(self.gateway).child("listeners");
-        listeners.child(self.kind).child(self.name)
+        listeners.child(self.kind.as_str()).child(self.name)
     }
 }
 
@@ -74,9 +106,14 @@ impl Gateways {
     }
 }
 
-fn all<'a>(gateway: &'static str, listeners: &'a ListenersConfig) -> Vec<Listener<'a>> {
-    let udp = listeners.udp.iter();
-    udp.map(|(name, config)| Listener { gateway, kind: "udp", name, config }).collect()
+/// Those of one gateway, in the order in which they are numbered.
+fn all<'a, K: Settings + Default>(gateway: &'static str, listeners: &'a ListenersConfig<K>) -> Vec<Listener<'a>> {
+    let streams: Vec<_> = listeners.streams().map(|(_, _, stream)| StreamKeys::of(stream)).collect();
+    let without = listeners.all().count().saturating_sub(streams.len());
+    // Those of datagrams come first.
+    let streams = std::iter::repeat_n(None, without).chain(streams.into_iter().map(Some));
+    let listener = |((kind, name, config), stream)| Listener { gateway, kind, name, config, stream };
+    listeners.all().zip(streams).map(listener).collect()
 }
 
 impl Config {

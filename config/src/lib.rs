@@ -20,10 +20,11 @@ use auth::config::AuthConfig;
 use bridge_core::config::{AclConfig, BrokerConfig, BrokerUrl, EventsConfig};
 use settings::{Document, Section, Settings};
 
-pub use gateways::{Gateway, Gateways, Listener, MqttsnGateway};
+pub use gateways::{Gateway, Gateways, Listener, MqttsnGateway, StreamKeys};
 pub use node::{AdminConfig, EmbeddedConfig, LogConfig, LogFormat, NodeConfig};
 pub use sessions::{SessionStore, SessionsConfig};
 pub use settings::{KeyPath, Place, Problem};
+pub use transport::config::ListenerKind;
 
 /// The commented reference: every key with its default, in a build with the embedded broker.
 pub const REFERENCE: &str = include_str!("../reference.toml");

@@ -16,6 +16,7 @@ mod former_links;
 mod gateways;
 mod logs;
 mod node_name;
+mod open_files;
 mod passwd;
 mod reload;
 mod run;

@@ -25,7 +25,7 @@ use crate::signals::{Asked, Signals};
 use crate::startup::{Overview, Row};
 use crate::wiring::{self, Listener, Node, SOCKET_BUFFER, Wired};
 use crate::worker::{self, Ended, Part, Worker, WorkerSettings};
-use crate::{logs, node_name};
+use crate::{logs, node_name, open_files};
 
 /// Runs until a signal, or until a part of it fails.
 ///
@@ -72,6 +72,7 @@ enum Verdict {
 /// Sockets first, then the embedded broker, then shards: a port that is taken ends the start before anything has begun.
 fn start(config: &Config, ended: mpsc::UnboundedSender<Ended>) -> Result<(Running, Reach), Failure> {
     let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    open_files::prepare(config);
     let workers = wiring::workers(config.node.workers);
     let listeners = wiring::bind(config, workers)?;
     let admin_bind = config.admin.bind.map(|bind| bind.resolve(config.node.bind));
@@ -161,7 +162,7 @@ fn random() -> Result<u64, Failure> {
 fn rows(listeners: &[Listener], embedded: Option<&Embedded>, admin: Option<&AdminListener>) -> Vec<Row> {
     let gateways = listeners.iter().map(|listener| Row {
         protocol: GATEWAYS.get(usize::from(listener.gateway.0)).map_or("", |row| row.protocol),
-        transport: listener.kind,
+        transport: listener.kind.as_str(),
         address: listener.address,
         note: listener.key.clone(),
     });

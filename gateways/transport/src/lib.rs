@@ -5,6 +5,7 @@ mod abi;
 pub mod broker;
 pub mod clock;
 pub mod config;
+pub mod descriptors;
 pub mod driver;
 pub mod errand;
 pub mod interfaces;

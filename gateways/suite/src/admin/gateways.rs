@@ -7,6 +7,7 @@ use axum::extract::{Path, RawQuery, State};
 use bridge_core::gate::Gate;
 use bridge_core::metrics::SESSIONS;
 use bridge_core::peer::GatewayId;
+use config::ListenerKind;
 use serde_json::{Map, Value, json};
 
 use super::fault::{Fault, Json};
@@ -41,8 +42,8 @@ impl GatewayInfo {
 pub(crate) struct ListenerInfo {
     /// Its gateway's name.
     pub(crate) gateway: &'static str,
-    /// `udp`.
-    pub(crate) kind: &'static str,
+    /// What it listens for.
+    pub(crate) kind: ListenerKind,
     /// As the operator has named it.
     pub(crate) name: String,
     /// Where it listens.
@@ -62,7 +63,7 @@ impl ListenerInfo {
         let status = json!({ "running": true, "current_connections": sessions, "max_connections": most });
         json!({
             "id": self.id(),
-            "type": self.kind,
+            "type": self.kind.as_str(),
             "name": self.name,
             "bind": self.address,
             "running": true,
@@ -193,7 +194,7 @@ mod tests {
         assert!(gate.enter(Now { mono_ms: 0, wall_ms: 0 }).is_ok());
         let listener = ListenerInfo {
             gateway: "mqttsn",
-            kind: "udp",
+            kind: ListenerKind::Udp,
             name: "a.b".to_owned(),
             address: "[::]:1884".parse().unwrap(),
             gate,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bridge_core::gate::Gate;
 use bridge_core::peer::GatewayId;
-use config::Config;
+use config::{Config, ListenerKind};
 use transport::udp::{self, BoundUdp};
 
 use crate::failure::Failure;
@@ -21,8 +21,8 @@ pub(crate) struct Listener {
     pub(crate) key: String,
     /// Whose it is.
     pub(crate) gateway: GatewayId,
-    /// `udp`.
-    pub(crate) kind: &'static str,
+    /// What it listens for.
+    pub(crate) kind: ListenerKind,
     /// As the operator has named it.
     pub(crate) name: String,
     /// With the port that was chosen if 0 was asked for.
