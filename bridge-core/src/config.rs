@@ -12,7 +12,7 @@ use settings::{ByteSize, HumanDuration, Secret, Section, Settings};
 pub use access::{AclConfig, DenyAction, Permit, RuleAction, RuleConfig, TopicText, WhoConfig, read_rules};
 pub use checks::{check_name, check_node_template, check_template, check_topic};
 pub use tls::{BrokerTlsConfig, ProtocolName};
-pub use url::{BrokerUrl, Server};
+pub use url::{BrokerUrl, Server, WebPlace};
 
 settings::choice! {
     /// Which MQTT the link speaks.

@@ -201,7 +201,7 @@ fn each_problem_is_one_line() {
         ("[events]\nqos = 3",                   "t.toml:2:7: events.qos: expected 0 to 2, found the number 3"),
         ("[sessions]\nstore = \"redis\"",       "t.toml:2:9: sessions.store: \"redis\" is not in this version"),
         ("[broker]\nmode = \"per-device\"\n[sessions]\nstore = \"file\"", "t.toml:4:9: sessions.store: \"file\" is for `broker.mode = \"shared\"`: in per-device mode the broker keeps the sessions"),
-        ("[broker]\nurl = \"wss://h/mqtt\"",    "t.toml:2:7: broker.url: wss:// is not in this version"),
+        ("[broker]\nurl = \"https://h/mqtt\"",  "t.toml:2:7: broker.url: expected \"embedded\" or a URL like \"mqtt://broker.example:1883\", \"mqtts://broker.example\" or \"wss://broker.example/mqtt\", found \"https://h/mqtt\" (MQTT over WebSocket and TLS is written \"wss://\")"),
         ("[broker]\nurls = [\"embedded\", \"mqtt://b\"]", "t.toml:2:9: broker.urls[0]: \"embedded\" cannot be one of several: it belongs in `url`"),
         ("[broker]\nurl = \"mqtt://a\"\nurls = [\"mqtt://b\"]", "t.toml:3:8: broker.urls: `url` is given too: one of them goes"),
         ("[broker]\nurl = \"mqtt://u:hunter2@h\"", "t.toml:2:7: broker.url: a broker URL holds no credentials: `username` and `password` are keys of their own"),

@@ -125,7 +125,7 @@ mod tests {
         fs::write(dir.join(FILE), before).unwrap();
         let mut config = Config::default();
         config.node.data_dir.clone_from(&dir);
-        let target = Target { host: "127.0.0.1".into(), port: 1, tls: None };
+        let target = Target::tcp("127.0.0.1", 1);
         let former = FormerLinks::find(&Node { config: &config, name: "north", workers: 1, targets: [target].into() });
         former.write();
         let text = fs::read_to_string(dir.join(FILE)).unwrap();

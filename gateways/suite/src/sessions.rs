@@ -180,7 +180,7 @@ mod tests {
         let mut config = Config::default();
         config.node.data_dir.clone_from(&dir);
         config.sessions.store = SessionStore::File;
-        let target = Target { host: "127.0.0.1".into(), port: 1, tls: None };
+        let target = Target::tcp("127.0.0.1", 1);
         let node = Node { config: &config, name: "north", workers: 1, targets: [target].into() };
         let filter = FilterRecord { filter: "a".into(), id: 7, granted: Some(Qos::AtMostOnce) };
         let client_id = wiring::link_ids(&node).remove(0);

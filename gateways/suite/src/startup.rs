@@ -123,7 +123,7 @@ impl Overview<'_> {
     /// The broker's certificate is not checked, and there is no file to check it with either.
     fn trusts_anybody(&self) -> bool {
         let broker = &self.config.broker.link;
-        let tls = matches!(broker.servers().first(), Some(BrokerUrl::Tls(_)));
+        let tls = broker.servers().first().is_some_and(BrokerUrl::is_tls);
         tls && broker.tls.insecure_skip_verify && broker.tls.ca_file.is_none()
     }
 
@@ -138,6 +138,8 @@ impl Overview<'_> {
             (BrokerUrl::Embedded, None) => return None,
             (BrokerUrl::Tcp(server), _) => (server.host.to_string(), server.port, false),
             (BrokerUrl::Tls(server), _) => (server.host.to_string(), server.port, true),
+            // mosquitto_sub speaks no WebSocket before 2.1.
+            (BrokerUrl::Ws(_) | BrokerUrl::Wss(_), _) => return None,
         };
         if self.trusts_anybody() {
             return None;

@@ -25,7 +25,7 @@ pub(crate) fn problems(broker: &BrokerConfig) -> Vec<(KeyPath, String)> {
 
 /// `None` while no broker is reached by TLS.
 fn options(broker: &BrokerConfig) -> Option<TlsOptions> {
-    if !broker.servers().iter().any(|url| matches!(url, BrokerUrl::Tls(_))) {
+    if !broker.servers().iter().any(BrokerUrl::is_tls) {
         return None;
     }
     let tls = &broker.tls;
@@ -34,6 +34,7 @@ fn options(broker: &BrokerConfig) -> Option<TlsOptions> {
         cert_file: tls.cert_file.clone(),
         key_file: tls.key_file.clone(),
         server_name: tls.server_name.clone(),
+        alpn: tls.alpn.iter().map(ToString::to_string).collect(),
         insecure_skip_verify: tls.insecure_skip_verify,
     })
 }

@@ -1,12 +1,16 @@
-//! The connection to a broker: a name is looked up, TCP connects, TLS shakes hands, and then bytes flow. What the
-//! bytes mean is the link's business.
+//! The connection to a broker: a name is looked up, TCP connects, TLS and WebSocket shake hands, and then bytes flow.
+//! What the bytes mean is the link's business.
 
 mod fault;
+mod local;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod web;
+mod wire;
 
 pub use fault::ConnectFault;
+pub use local::{BindFault, LocalAddresses};
 pub use tls::{TlsFault, TlsOptions, TlsSettings};
 
 use std::fmt;
@@ -20,6 +24,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio_openssl::SslStream;
+use web::{Origin, WebSocket, shake_hands};
+use wire::Wire;
 
 /// Where a broker is, and how to reach it.
 #[derive(Clone, Debug)]
@@ -30,6 +36,18 @@ pub struct Target {
     pub port: u16,
     /// TLS, if it is wanted; loaded once and shared by all connections.
     pub tls: Option<Arc<TlsSettings>>,
+    /// The path on its web server, beginning with `/`, if MQTT goes over WebSocket.
+    pub web_path: Option<Arc<str>>,
+    /// Where connections come from.
+    pub local: Arc<LocalAddresses>,
+}
+
+impl Target {
+    /// MQTT over TCP alone, from an address that the system chooses.
+    #[must_use]
+    pub fn tcp(host: impl Into<String>, port: u16) -> Self {
+        Self { host: host.into(), port, tls: None, web_path: None, local: Arc::default() }
+    }
 }
 
 impl fmt::Display for Target {
@@ -88,18 +106,22 @@ async fn connect(target: &Target, timeout: Duration) -> Result<BrokerStream, Con
         Ok(addresses) => addresses.collect(),
         Err(source) => return Err(name_fault(source.to_string())),
     };
-    match reach(&addresses, timeout).await {
-        Ok((tcp, address)) => secure(tcp, address, target).await,
+    match reach(&addresses, &target.local, timeout).await {
+        Ok((tcp, address)) => upgrade(secure(tcp, address, target).await?, target).await,
         Err(fault) => Err(fault.unwrap_or_else(|| name_fault("it has no address".to_owned()))),
     }
 }
 
 /// The first of `addresses` that TCP connects to, else the last one's fault; no fault if there is none.
-async fn reach(addresses: &[SocketAddr], timeout: Duration) -> Result<(TcpStream, SocketAddr), Option<ConnectFault>> {
+async fn reach(
+    addresses: &[SocketAddr],
+    local: &LocalAddresses,
+    timeout: Duration,
+) -> Result<(TcpStream, SocketAddr), Option<ConnectFault>> {
     let share = timeout / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
     let mut fault = None;
     for &address in addresses {
-        match tokio::time::timeout(share, TcpStream::connect(address)).await {
+        match tokio::time::timeout(share, local.connect(address)).await {
             Ok(Ok(tcp)) => return Ok((tcp, address)),
             Ok(Err(source)) => fault = Some(ConnectFault::of_tcp(address, &source)),
             Err(_elapsed) => fault = Some(ConnectFault::TimedOut { broker: address.to_string() }),
@@ -108,30 +130,32 @@ async fn reach(addresses: &[SocketAddr], timeout: Duration) -> Result<(TcpStream
     Err(fault)
 }
 
-async fn secure(tcp: TcpStream, address: SocketAddr, target: &Target) -> Result<BrokerStream, ConnectFault> {
+async fn secure(tcp: TcpStream, address: SocketAddr, target: &Target) -> Result<Wire, ConnectFault> {
     // The link writes whole batches: there is nothing that waiting for more could join.
     tcp.set_nodelay(true).map_err(|source| ConnectFault::of_tcp(address, &source))?;
-    let Some(tls) = &target.tls else { return Ok(BrokerStream { stream: Stream::Plain(tcp) }) };
+    let Some(tls) = &target.tls else { return Ok(Wire::Plain(tcp)) };
     let name = tls.name_for(&target.host);
     let of_stack = |source: openssl::error::ErrorStack| ConnectFault::Tls { reason: fault::first_reason(&source) };
     let session = tls.session(name).map_err(of_stack)?;
     let mut stream = SslStream::new(session, tcp).map_err(of_stack)?;
     match Pin::new(&mut stream).connect().await {
-        Ok(()) => Ok(BrokerStream { stream: Stream::Tls(stream) }),
+        Ok(()) => Ok(Wire::Tls(stream)),
         Err(source) => Err(ConnectFault::of_tls(target, name, &source, stream.ssl().verify_result())),
     }
+}
+
+async fn upgrade(mut wire: Wire, target: &Target) -> Result<BrokerStream, ConnectFault> {
+    let Some(path) = &target.web_path else { return Ok(BrokerStream { wire, web: None }) };
+    let origin = Origin { tls: target.tls.is_some(), authority: &target.to_string(), path };
+    let web = shake_hands(&mut wire, origin).await?;
+    Ok(BrokerStream { wire, web: Some(Box::new(web)) })
 }
 
 /// A connection to a broker. Its methods are polled by one task.
 #[derive(Debug)]
 pub struct BrokerStream {
-    stream: Stream,
-}
-
-#[derive(Debug)]
-enum Stream {
-    Plain(TcpStream),
-    Tls(SslStream<TcpStream>),
+    wire: Wire,
+    web: Option<Box<WebSocket>>,
 }
 
 impl BrokerStream {
@@ -144,21 +168,25 @@ impl BrokerStream {
         if buffer.len() == buffer.capacity() {
             buffer.reserve(LEAST_READ);
         }
-        // `read_buf` keeps nothing between polls, so that its future may be made anew each time.
-        let read = match &mut self.stream {
-            Stream::Plain(tcp) => pin!(tcp.read_buf(buffer)).poll(cx),
-            Stream::Tls(tls) => pin!(tls.read_buf(buffer)).poll(cx),
+        let read = match &mut self.web {
+            // `read_buf` keeps nothing between polls, so that its future may be made anew each time.
+            None => pin!(self.wire.read_buf(buffer)).poll(cx),
+            Some(web) => web.poll_read(&mut self.wire, cx, buffer),
         };
         read.map_err(fault::in_plain_words)
     }
 
     /// Writes from the front of `bytes`; returns how many were taken. After `Pending`, the next call must begin with
-    /// the same bytes, and may have more after them: TLS has encrypted the first of them already.
+    /// the same bytes, and may have more after them: TLS has encrypted, or a frame has, the first of them already.
     ///
     /// # Errors
     /// If the connection broke.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.writer().poll_write(cx, bytes).map_err(fault::in_plain_words)
+        let written = match &mut self.web {
+            None => Pin::new(&mut self.wire).poll_write(cx, bytes),
+            Some(web) => web.poll_write(&mut self.wire, cx, bytes),
+        };
+        written.map_err(fault::in_plain_words)
     }
 
     /// Tells the broker that no more will be written.
@@ -166,14 +194,11 @@ impl BrokerStream {
     /// # Errors
     /// If the connection broke before.
     pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.writer().poll_shutdown(cx).map_err(fault::in_plain_words)
-    }
-
-    fn writer(&mut self) -> Pin<&mut (dyn AsyncWrite + Unpin)> {
-        Pin::new(match &mut self.stream {
-            Stream::Plain(tcp) => tcp,
-            Stream::Tls(tls) => tls,
-        })
+        let shut = match &mut self.web {
+            None => Pin::new(&mut self.wire).poll_shutdown(cx),
+            Some(web) => web.poll_shutdown(&mut self.wire, cx),
+        };
+        shut.map_err(fault::in_plain_words)
     }
 }
 

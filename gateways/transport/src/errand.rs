@@ -99,7 +99,7 @@ mod tests {
             scope: SessionScope::Discarded,
             queue: QueueLimits { max_bytes: 1, max_messages: 1 },
         };
-        let target = Target { host: broker.ip().to_string(), port: broker.port(), tls: None };
+        let target = Target::tcp(broker.ip().to_string(), broker.port());
         let run = run(Clock::start(), Link::new(settings, 1), [target].into(), Duration::from_secs(10));
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run)
     }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bridge_core::bridge::NodeStatus;
-use bridge_core::config::{BrokerConfig, BrokerProtocol, BrokerUrl};
+use bridge_core::config::{BrokerConfig, BrokerProtocol, BrokerUrl, Server};
 use bridge_core::link::{Farewell, LinkSettings, QueueLimits, SessionScope, VersionChoice};
 use store::LinkMemory;
-use transport::broker::Target;
+use transport::broker::{LocalAddresses, Target, TlsSettings};
 
 use super::Node;
 use crate::failure::Failure;
@@ -27,17 +27,26 @@ pub(crate) fn links_per_worker(connections: u16, workers: u16) -> u16 {
 /// The brokers to connect to. `embedded` is where the embedded one listens, if it runs.
 ///
 /// # Errors
-/// What is wrong with the TLS files.
+/// What is wrong with the TLS files, or with the addresses to connect from.
 pub(crate) fn targets(broker: &BrokerConfig, embedded: Option<SocketAddr>) -> Result<Arc<[Target]>, Failure> {
     let tls = tls::load(broker).map_err(|problem| Failure::Configuration(vec![problem]))?;
+    let local = LocalAddresses::new(&broker.bind)
+        .map_err(|fault| Failure::Configuration(vec![format!("broker.bind[{}]: {fault}", fault.index)]))?;
+    let local = Arc::new(local);
+    let at = |server: &Server, tls: Option<&Arc<TlsSettings>>, path: Option<&str>| Target {
+        tls: tls.cloned(),
+        web_path: path.map(Into::into),
+        local: Arc::clone(&local),
+        ..Target::tcp(&*server.host, server.port)
+    };
     let target = |url: &BrokerUrl| match (url, embedded) {
-        (BrokerUrl::Tcp(server), _) => Some(Target { host: server.host.to_string(), port: server.port, tls: None }),
-        (BrokerUrl::Tls(server), _) => {
-            Some(Target { host: server.host.to_string(), port: server.port, tls: tls.clone() })
-        }
+        (BrokerUrl::Tcp(server), _) => Some(at(server, None, None)),
+        (BrokerUrl::Tls(server), _) => Some(at(server, tls.as_ref(), None)),
+        (BrokerUrl::Ws(place), _) => Some(at(&place.server, None, Some(&place.path))),
+        (BrokerUrl::Wss(place), _) => Some(at(&place.server, tls.as_ref(), Some(&place.path))),
         (BrokerUrl::Embedded, Some(address)) => {
             let reached = crate::startup::reached_from_here(address);
-            Some(Target { host: reached.ip().to_string(), port: reached.port(), tls: None })
+            Some(Target { local: Arc::clone(&local), ..Target::tcp(reached.ip().to_string(), reached.port()) })
         }
         (BrokerUrl::Embedded, None) => None,
     };
@@ -120,10 +129,11 @@ fn farewell(status: &NodeStatus) -> Farewell {
 mod tests {
     use super::*;
     use crate::wiring::shards::{events, node_status};
+    use bridge_core::config::WebPlace;
     use config::Config;
 
     fn node<'a>(config: &'a Config, workers: u16) -> Node<'a> {
-        let target = Target { host: "127.0.0.1".into(), port: 1, tls: None };
+        let target = Target::tcp("127.0.0.1", 1);
         Node { config, name: "north", workers, targets: [target].into() }
     }
 
@@ -166,6 +176,26 @@ mod tests {
         assert_eq!((share.max_bytes, share.max_messages), (64 << 20, 2));
         let many = queue_share(&config.broker.link, 16);
         assert_eq!(many.max_messages, 1, "a link that may hold nothing would lose what it could not send at once");
+    }
+
+    #[test]
+    fn each_url_is_a_target_with_its_path_and_comes_from_the_addresses_of_bind() {
+        let mut broker = Config::default().broker.link;
+        let place =
+            |host: &str, path: &str| WebPlace { server: Server { host: host.into(), port: 1 }, path: path.into() };
+        broker.urls = vec![BrokerUrl::Ws(place("a", "/mqtt")), BrokerUrl::Wss(place("b", "/")), BrokerUrl::local()];
+        broker.tls.insecure_skip_verify = true;
+        broker.bind = vec![[127, 0, 0, 2].into()];
+        let targets = super::targets(&broker, None).unwrap();
+        let seen = targets.iter().map(|each| (each.to_string(), each.web_path.as_deref(), each.tls.is_some()));
+        let expected = [("a:1", Some("/mqtt"), false), ("b:1", Some("/"), true), ("127.0.0.1:1883", None, false)];
+        assert_eq!(seen.collect::<Vec<_>>(), expected.map(|(name, path, tls)| (name.to_owned(), path, tls)));
+        assert!(targets.iter().all(|each| Arc::ptr_eq(&each.local, &targets[0].local)), "they take turns");
+
+        broker.bind.push([192, 0, 2, 1].into());
+        let refused = super::targets(&broker, None).unwrap_err();
+        let expected = "broker.bind[1]: 192.0.2.1: Cannot assign requested address (os error 99)";
+        assert_eq!(refused, Failure::Configuration(vec![expected.to_owned()]));
     }
 
     #[test]

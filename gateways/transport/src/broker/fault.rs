@@ -60,9 +60,36 @@ pub enum ConnectFault {
     /// TLS failed for another reason.
     #[error("TLS handshake failed: {reason}")]
     Tls {
-        /// OpenSSL's words.
+        /// OpenSSL's words, or ours where those say too little.
         reason: String,
     },
+    /// There is a web server, which has something else to say than WebSocket.
+    #[error("{url} answered HTTP {status} {words}{hint}", hint = hint(*.status))]
+    HttpRefused {
+        /// What it was asked for.
+        url: String,
+        /// Its status code.
+        status: u16,
+        /// The status in its words, and the first line of its text.
+        words: String,
+    },
+    /// There is no WebSocket that carries MQTT.
+    #[error("{url} takes no MQTT over WebSocket: {reason}")]
+    NoWebSocket {
+        /// What it was asked for.
+        url: String,
+        /// What it did instead.
+        reason: String,
+    },
+}
+
+/// What the operator may have got wrong.
+const fn hint(status: u16) -> &'static str {
+    match status {
+        404 => " (the URL's path may be another)",
+        200..=299 => " (a web page, no broker)",
+        _ => "",
+    }
 }
 
 impl ConnectFault {
@@ -78,6 +105,8 @@ impl ConnectFault {
             Self::WrongName { .. } => "wrong_name",
             Self::NotTls { .. } => "not_tls",
             Self::Tls { .. } => "tls",
+            Self::HttpRefused { .. } => "http_refused",
+            Self::NoWebSocket { .. } => "no_web_socket",
         }
     }
 
@@ -103,7 +132,7 @@ impl ConnectFault {
                 Self::NotTls { broker: target.to_string() }
             }
             "unexpected eof while reading" => Self::Tls { reason: CLOSED.to_owned() },
-            _ => Self::Tls { reason },
+            _ => Self::Tls { reason: in_our_words(&reason) },
         }
     }
 }
@@ -115,16 +144,42 @@ fn is_name_mismatch(verdict: X509VerifyResult) -> bool {
 /// The first reason in `stack`, without error codes and source lines of OpenSSL.
 pub(super) fn first_reason(stack: &ErrorStack) -> String {
     let reason = stack.errors().iter().find_map(openssl::error::Error::reason);
-    reason.unwrap_or("no reason given").to_owned()
+    reason.unwrap_or("the connection broke").to_owned()
 }
 
 /// A broken connection: what TLS says becomes one sentence, the rest stays as it is.
 pub(super) fn in_plain_words(fault: io::Error) -> io::Error {
-    let inner = fault.get_ref().and_then(|inner| inner.downcast_ref::<ssl::Error>());
-    match inner.and_then(ssl::Error::ssl_error) {
-        Some(stack) => io::Error::new(io::ErrorKind::ConnectionAborted, format!("TLS: {}", first_reason(stack))),
+    match tls_reason(&fault) {
+        Some(reason) => io::Error::new(io::ErrorKind::ConnectionAborted, format!("TLS: {reason}")),
         None => fault,
     }
+}
+
+/// What TLS says of a broken connection, if it was TLS that broke.
+pub(super) fn tls_reason(fault: &io::Error) -> Option<String> {
+    let inner = fault.get_ref()?.downcast_ref::<ssl::Error>()?;
+    inner.ssl_error().map(|stack| in_our_words(&first_reason(stack)))
+}
+
+/// What a broker's alerts (RFC 8446 §6.2) mean to whoever configures us, in front of OpenSSL's words for them.
+fn in_our_words(reason: &str) -> String {
+    let Some((_, alert)) = reason.split_once("alert ") else { return reason.to_owned() };
+    let meaning = match alert {
+        "certificate required" => "the broker wants a client certificate (`cert_file`, `key_file`)",
+        "handshake failure" => "the broker refused; it may want a client certificate, or other ciphers",
+        "unknown ca"
+        | "bad certificate"
+        | "certificate unknown"
+        | "certificate expired"
+        | "certificate revoked"
+        | "unsupported certificate"
+        | "access denied" => "the broker does not take our certificate",
+        "no application protocol" => "the broker speaks none of the protocols in `alpn`",
+        "unrecognized name" => "the broker has no such name (`server_name` sets the name to ask for)",
+        "protocol version" => "the broker speaks neither TLS 1.2 nor 1.3",
+        _ => return reason.to_owned(),
+    };
+    format!("{meaning}: {reason}")
 }
 
 const CLOSED: &str = "the broker closed the connection";

@@ -1,6 +1,7 @@
 //! Against small servers on the loopback interface, with certificates made here. Nothing sleeps.
 
 mod support;
+mod web;
 
 use super::*;
 use openssl::ssl::SslVerifyMode;
@@ -60,7 +61,7 @@ async fn what_comes_is_appended_within_the_spare_capacity() {
 #[tokio::test]
 async fn a_refused_connection_names_the_address() {
     let (_held, vacant) = vacant();
-    let nobody = Target { host: "127.0.0.1".to_owned(), port: vacant.port(), tls: None };
+    let nobody = Target::tcp("127.0.0.1", vacant.port());
     let fault = connect_to(nobody).await.unwrap_err();
     assert_eq!(fault, ConnectFault::Refused { address: vacant });
     assert_eq!(fault.to_string(), format!("connection refused by {vacant}"));
@@ -70,18 +71,19 @@ async fn a_refused_connection_names_the_address() {
 async fn each_address_of_a_name_is_tried_and_the_last_fault_told() {
     let (server, (_held, one), (_held_too, two)) = (Server::echo(None), vacant(), vacant());
     let live = SocketAddr::from(([127, 0, 0, 1], server.port));
-    let (tcp, reached) = reach(&[one, live, two], LIMIT).await.unwrap();
+    let (tcp, reached) = reach(&[one, live, two], &LocalAddresses::default(), LIMIT).await.unwrap();
     assert_eq!(reached, live);
     drop(tcp);
     assert_eq!(server.join(), None);
-    assert_eq!(reach(&[one, two], LIMIT).await.unwrap_err(), Some(ConnectFault::Refused { address: two }));
-    assert_eq!(reach(&[], LIMIT).await.unwrap_err(), None);
+    let fault = reach(&[one, two], &LocalAddresses::default(), LIMIT).await.unwrap_err();
+    assert_eq!(fault, Some(ConnectFault::Refused { address: two }));
+    assert_eq!(reach(&[], &LocalAddresses::default(), LIMIT).await.unwrap_err(), None);
 }
 
 #[test]
 fn a_target_is_shown_as_host_and_port() {
     for (host, shown) in [("broker.example", "broker.example:1883"), ("::1", "[::1]:1883")] {
-        assert_eq!(Target { host: host.to_owned(), port: 1883, tls: None }.to_string(), shown);
+        assert_eq!(Target::tcp(host, 1883).to_string(), shown);
     }
 }
 
@@ -89,7 +91,7 @@ fn a_target_is_shown_as_host_and_port() {
 async fn a_name_that_is_not_found_is_said() {
     // Longer than a name may be: the resolver knows without asking anybody.
     let host = "x".repeat(300);
-    let fault = connect_to(Target { host: host.clone(), port: 1883, tls: None }).await.unwrap_err();
+    let fault = connect_to(Target::tcp(host.clone(), 1883)).await.unwrap_err();
     assert_eq!(fault.reason(), "name_not_found");
     assert!(fault.to_string().starts_with(&format!("name not found: {host}: ")), "{fault}");
 }
@@ -100,7 +102,7 @@ async fn a_broker_that_never_answers_is_given_up() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let tls = TlsSettings::load(&TlsOptions { insecure_skip_verify: true, ..TlsOptions::default() }).unwrap();
-    let silent = Target { host: "127.0.0.1".to_owned(), port, tls: Some(Arc::new(tls)) };
+    let silent = Target { tls: Some(Arc::new(tls)), ..Target::tcp("127.0.0.1", port) };
     let mut connector = Connector::start(silent, Duration::from_millis(50));
     let outcome = tokio::time::timeout(LIMIT, poll_fn(|cx| connector.poll_connected(cx))).await;
     let fault = outcome.expect("given up in time").unwrap_err();
@@ -211,8 +213,85 @@ async fn a_client_certificate_is_shown_to_a_broker_that_wants_one() {
     let server = Server::echo(Some(acceptor()));
     let mut stream = connect_to(target(&server, Some(without))).await.unwrap();
     let fault = read_to_end(&mut stream).await.unwrap_err();
-    assert_eq!(fault.to_string(), "TLS: tlsv13 alert certificate required");
+    let wanted = "the broker wants a client certificate (`cert_file`, `key_file`): tlsv13 alert certificate required";
+    assert_eq!(fault.to_string(), format!("TLS: {wanted}"));
     assert_eq!(server.join().as_deref(), Some("handshake"));
+}
+
+#[tokio::test]
+async fn a_client_certificate_that_the_broker_does_not_trust_is_said() {
+    let (identity, ours, files) = (Identity::new("broker.example"), Identity::new("gateway.example"), Files::new());
+    let options = TlsOptions {
+        cert_file: Some(files.put("our.crt", &ours.cert_pem())),
+        key_file: Some(files.put("our.key", &ours.key_pem())),
+        ..options_trusting(&files, &identity)
+    };
+    let server = Server::echo(Some(
+        identity.acceptor_wanting(&identity, SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT),
+    ));
+    let mut stream = connect_to(target(&server, Some(options))).await.unwrap();
+    let fault = read_to_end(&mut stream).await.unwrap_err().to_string();
+    assert!(fault.starts_with("TLS: the broker does not take our certificate: "), "{fault}");
+    assert_eq!(server.join().as_deref(), Some("handshake"));
+}
+
+#[tokio::test]
+async fn protocols_are_offered_in_tls_and_a_broker_that_speaks_none_is_said() {
+    let (identity, files) = (Identity::new("broker.example"), Files::new());
+    let offering = |alpn: &[&str]| TlsOptions {
+        alpn: alpn.iter().map(ToString::to_string).collect(),
+        ..options_trusting(&files, &identity)
+    };
+
+    let server = Server::selecting(&identity, b"\x0ex-amzn-mqtt-ca");
+    let mut stream = connect_to(target(&server, Some(offering(&["mqtt", "x-amzn-mqtt-ca"])))).await.unwrap();
+    assert_eq!(read_to_end(&mut stream).await.unwrap(), b"x-amzn-mqtt-ca");
+    drop(stream);
+    assert_eq!(server.join(), None);
+
+    let server = Server::selecting(&identity, b"\x0ex-amzn-mqtt-ca");
+    let fault = connect_to(target(&server, Some(offering(&["mqtt"])))).await.unwrap_err().to_string();
+    let none = "TLS handshake failed: the broker speaks none of the protocols in `alpn`: ";
+    assert!(fault.starts_with(none), "{fault}");
+    assert_eq!(server.join().as_deref(), Some("handshake"));
+
+    let server = Server::selecting(&identity, b"\x0ex-amzn-mqtt-ca");
+    let mut stream = connect_to(target(&server, Some(offering(&[])))).await.unwrap();
+    assert_eq!(read_to_end(&mut stream).await.unwrap(), b"", "nothing was offered");
+    drop(stream);
+    assert_eq!(server.join(), None);
+
+    for name in [String::new(), "x".repeat(256)] {
+        let options = TlsOptions { alpn: vec![name.clone()], ..TlsOptions::default() };
+        assert_eq!(TlsSettings::load(&options).unwrap_err(), TlsFault::ProtocolName(name));
+    }
+}
+
+#[tokio::test]
+async fn connections_come_from_the_local_addresses_in_turn() {
+    let addresses = ["127.0.0.2", "127.0.0.3"].map(|address| address.parse().unwrap());
+    let local = Arc::new(LocalAddresses::new(&addresses).unwrap());
+    for from in ["127.0.0.2", "127.0.0.3", "127.0.0.2"] {
+        let server = Server::says_who_comes();
+        let target = Target { local: Arc::clone(&local), ..target(&server, None) };
+        let mut stream = connect_to(target).await.unwrap();
+        assert_eq!(read_to_end(&mut stream).await.unwrap(), from.as_bytes());
+        drop(stream);
+        assert_eq!(server.join(), None);
+    }
+}
+
+#[tokio::test]
+async fn a_local_address_that_is_not_ours_is_named_and_one_of_another_kind_not_used() {
+    let (ours, not_ours) = ("127.0.0.2".parse().unwrap(), "192.0.2.1".parse().unwrap());
+    let fault = LocalAddresses::new(&[ours, not_ours]).unwrap_err();
+    assert_eq!((fault.index, fault.address), (1, not_ours));
+    assert_eq!(fault.to_string(), "192.0.2.1: Cannot assign requested address (os error 99)");
+
+    let address = "[::1]:1883".parse().unwrap();
+    let fault = reach(&[address], &LocalAddresses::new(&[ours]).unwrap(), LIMIT).await.unwrap_err().unwrap();
+    let expected = "cannot connect to [::1]:1883: `broker.bind` has no address of its kind (IPv4, IPv6)";
+    assert_eq!(fault.to_string(), expected);
 }
 
 #[tokio::test]

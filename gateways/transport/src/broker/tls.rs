@@ -20,6 +20,8 @@ pub struct TlsOptions {
     pub key_file: Option<PathBuf>,
     /// The name to ask for and to expect in the broker's certificate; `None` is the host that is connected to.
     pub server_name: Option<String>,
+    /// Protocols to offer, in order of preference, each of 1 to 255 octets (ALPN, RFC 7301); empty offers nothing.
+    pub alpn: Vec<String>,
     /// Take any certificate from anybody.
     pub insecure_skip_verify: bool,
 }
@@ -41,6 +43,9 @@ impl TlsSettings {
         builder.set_min_proto_version(Some(SslVersion::TLS1_2))?;
         // Many brokers just close. MQTT packets have lengths of their own, so that nothing can be cut unnoticed.
         builder.set_options(SslOptions::IGNORE_UNEXPECTED_EOF);
+        if !options.alpn.is_empty() {
+            builder.set_alpn_protos(&protocol_list(&options.alpn)?)?;
+        }
         let verify = !options.insecure_skip_verify;
         if verify {
             trust(&mut builder, options.ca_file.as_deref())?;
@@ -131,6 +136,17 @@ fn identify(builder: &mut SslConnectorBuilder, cert_file: &Path, key_file: &Path
         .map_err(|_stack| TlsFault::file("key_file", key_file, &format!("is not the key of {}", cert_file.display())))
 }
 
+/// As RFC 7301 §3.1 has it: each name after its length.
+fn protocol_list(names: &[String]) -> Result<Vec<u8>, TlsFault> {
+    let mut list = Vec::new();
+    for name in names {
+        let length = u8::try_from(name.len()).ok().filter(|&length| length > 0);
+        list.push(length.ok_or_else(|| TlsFault::ProtocolName(name.clone()))?);
+        list.extend_from_slice(name.as_bytes());
+    }
+    Ok(list)
+}
+
 fn private_key(path: &Path) -> Result<PKey<Private>, TlsFault> {
     // Any pass phrase, given beforehand, keeps OpenSSL from asking for one on the terminal.
     PKey::private_key_from_pem_passphrase(&read(path, "key_file")?, b"-")
@@ -171,6 +187,9 @@ pub enum TlsFault {
     /// No trusted certificates where systems have them.
     #[error("this system has no certificate store: set ca_file")]
     NoSystemStore,
+    /// No name of a protocol.
+    #[error("alpn: {0:?} has not 1 to 255 octets")]
+    ProtocolName(String),
     /// OpenSSL refused for another reason.
     #[error("TLS: {0}")]
     OpenSsl(String),

@@ -56,7 +56,7 @@ fn all_meters() -> Vec<Arc<Meter>> {
         .values_mut()
         .for_each(|listener| listener.bind = "127.0.0.1:0".parse().unwrap());
     let listeners = wiring::bind(&config, 1).unwrap();
-    let target = Target { host: "127.0.0.1".into(), port: 1, tls: None };
+    let target = Target::tcp("127.0.0.1", 1);
     let node = Node { config: &config, name: "north", workers: 1, targets: [target].into() };
     let access = Access::start(&config, "north").unwrap();
     let one = wiring::shards(&node, listeners, None, &access, || Ok(1)).unwrap().shards.pop().unwrap();

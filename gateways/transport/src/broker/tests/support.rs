@@ -7,7 +7,7 @@ use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
-use openssl::ssl::{SslAcceptor, SslMethod};
+use openssl::ssl::{AlpnError, SslAcceptor, SslAcceptorBuilder, SslMethod, select_next_proto};
 use openssl::symm::Cipher;
 use openssl::x509::extension::{BasicConstraints, SubjectAlternativeName};
 use openssl::x509::{X509, X509NameBuilder, store::X509StoreBuilder};
@@ -27,7 +27,7 @@ pub(super) async fn connect_to(target: Target) -> Result<BrokerStream, ConnectFa
 
 pub(super) fn target(server: &Server, tls: Option<TlsOptions>) -> Target {
     let tls = tls.map(|options| Arc::new(TlsSettings::load(&options).unwrap()));
-    Target { host: "127.0.0.1".to_owned(), port: server.port, tls }
+    Target { tls, ..Target::tcp("127.0.0.1", server.port) }
 }
 
 pub(super) fn options_trusting(files: &Files, identity: &Identity) -> TlsOptions {
@@ -94,6 +94,10 @@ impl Identity {
     }
 
     pub(super) fn acceptor_wanting(&self, client: &Self, verify: SslVerifyMode) -> SslAcceptor {
+        self.acceptor_builder(client, verify).build()
+    }
+
+    fn acceptor_builder(&self, client: &Self, verify: SslVerifyMode) -> SslAcceptorBuilder {
         let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server()).unwrap();
         builder.set_certificate(&self.cert).unwrap();
         builder.set_private_key(&self.key).unwrap();
@@ -101,7 +105,7 @@ impl Identity {
         store.add_cert(client.cert.clone()).unwrap();
         builder.set_cert_store(store.build());
         builder.set_verify(verify);
-        builder.build()
+        builder
     }
 }
 
@@ -125,16 +129,32 @@ impl Server {
 
     /// Hears nothing, says `bytes`, and closes its side.
     pub(super) fn says(bytes: &'static [u8]) -> Self {
-        Self::serve(move |mut tcp| {
-            tcp.write_all(bytes).unwrap();
-            tcp.shutdown(std::net::Shutdown::Write).unwrap();
-            // Closing with bytes unread would reset the connection.
-            let mut rest = Vec::new();
-            tcp.read_to_end(&mut rest).err().map(|fault| fault.to_string())
+        Self::serve(move |tcp| say(tcp, bytes))
+    }
+
+    /// Says the address that the connection comes from.
+    pub(super) fn says_who_comes() -> Self {
+        Self::serve(|tcp| {
+            let from = tcp.peer_addr().unwrap().ip().to_string();
+            say(tcp, from.as_bytes())
         })
     }
 
-    fn serve(serve: impl FnOnce(std::net::TcpStream) -> Option<String> + Send + 'static) -> Self {
+    /// In TLS, takes those who offer a protocol of `list`, or none at all, and says which it is.
+    pub(super) fn selecting(identity: &Identity, list: &'static [u8]) -> Self {
+        let mut builder = identity.acceptor_builder(identity, SslVerifyMode::NONE);
+        builder.set_alpn_select_callback(|_, offered| select_next_proto(list, offered).ok_or(AlpnError::ALERT_FATAL));
+        let acceptor = builder.build();
+        Self::serve(move |tcp| {
+            let Ok(mut stream) = acceptor.accept(tcp) else { return Some("handshake".to_owned()) };
+            let selected = stream.ssl().selected_alpn_protocol().unwrap_or_default().to_vec();
+            stream.write_all(&selected).unwrap();
+            stream.shutdown().unwrap();
+            None
+        })
+    }
+
+    pub(super) fn serve(serve: impl FnOnce(std::net::TcpStream) -> Option<String> + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let thread = std::thread::spawn(move || {
@@ -150,6 +170,15 @@ impl Server {
     pub(super) fn join(self) -> Option<String> {
         self.thread.join().expect("the broker's own asserts hold")
     }
+}
+
+/// Says `bytes`, and closes this side.
+fn say(mut tcp: std::net::TcpStream, bytes: &[u8]) -> Option<String> {
+    tcp.write_all(bytes).unwrap();
+    tcp.shutdown(std::net::Shutdown::Write).unwrap();
+    // Closing with bytes unread would reset the connection.
+    let mut rest = Vec::new();
+    tcp.read_to_end(&mut rest).err().map(|fault| fault.to_string())
 }
 
 fn echo(mut stream: impl Read + Write) -> Option<String> {
