@@ -9,7 +9,14 @@ use bridge_core::machine::Cx;
 use bridge_core::peer::Proven;
 use bridge_core::slab::Key;
 use bridge_core::topic::ClientId;
-use bridge_core::uplink::{Connect, Ending, Online, Refusal, Taken, Token, Uplink};
+use bridge_core::uplink::{Connect, Ending, Online, OwnLink, Refusal, Taken, Token, Uplink};
+
+/// Ends an MQTT connection that was made for a client which is not let in after all.
+pub(crate) fn dismiss(cx: &mut Cx<'_>, link: Option<OwnLink>) {
+    if let Some(link) = link {
+        cx.bridge.dismiss(link);
+    }
+}
 
 impl Session {
     /// True unless the session's client has proved to be somebody else.
@@ -17,10 +24,25 @@ impl Session {
         self.proven.is_none() || self.proven.as_deref() == proven.identity
     }
 
-    /// Makes the bridge know it, if it does not yet.
-    pub(crate) fn attach(&mut self, base: &Base, cx: &mut Cx<'_>, key: Key) -> Result<(), Refusal> {
-        if self.client.is_some() {
-            return Ok(());
+    /// Makes the bridge know it, if it does not yet, and what MQTT connection it has of its own. That is taken if all is
+    /// well, and left else.
+    pub(crate) fn attach(
+        &mut self,
+        base: &Base,
+        cx: &mut Cx<'_>,
+        key: Key,
+        link: &mut Option<OwnLink>,
+    ) -> Result<(), Refusal> {
+        if let Some(client) = self.client {
+            let Some(own) = *link else { return Ok(()) };
+            return match cx.bridge.up(cx.now, client, Uplink::Relink(own)) {
+                Taken::Done | Taken::Owed => {
+                    *link = None;
+                    Ok(())
+                }
+                Taken::Full | Taken::Later(_) => Err(Refusal::Busy),
+                Taken::Denied(why) => Err(why),
+            };
         }
         let who = Connect {
             gateway: base.gateway,
@@ -29,9 +51,10 @@ impl Session {
             identity: &self.identity,
             address: Some(self.address.at().peer.addr),
             connectionless: false,
-            link: None,
+            link: *link,
         };
         self.client = Some(cx.bridge.connect(Token(key.to_bits()), &who)?);
+        *link = None;
         Ok(())
     }
 
@@ -62,7 +85,7 @@ impl Session {
         self.tell(base, cx, Uplink::Offline(why));
     }
 
-    fn tell(&self, base: &Base, cx: &mut Cx<'_>, uplink: Uplink<'_>) {
+    pub(crate) fn tell(&self, base: &Base, cx: &mut Cx<'_>, uplink: Uplink<'_>) {
         let Some(client) = self.client else { return };
         match cx.bridge.up(cx.now, client, uplink) {
             Taken::Done | Taken::Owed => {}
@@ -78,14 +101,15 @@ impl Session {
         self.subscriptions.clear();
         self.receipts.clear();
         base.counts.add(Count::HoldDroppedEnded, self.down.unsent());
+        base.holds_no_more(self.down.receipts());
         self.down.clear();
     }
 
     /// It has come through another listener, whose topics may stand elsewhere: its subscriptions follow it.
-    pub(crate) fn rehome(&mut self, base: &Base, cx: &mut Cx<'_>, key: Key) {
+    pub(crate) fn rehome(&mut self, base: &Base, cx: &mut Cx<'_>, key: Key, link: &mut Option<OwnLink>) {
         self.detach(base, cx);
         self.subscriptions.forget_pending();
-        if self.attach(base, cx, key).is_ok() {
+        if self.attach(base, cx, key, link).is_ok() {
             self.resubscribe(base, cx);
         }
     }

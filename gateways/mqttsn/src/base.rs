@@ -1,7 +1,7 @@
 //! What all sessions of a machine share: rules, timers, counts.
 
 use crate::address::At;
-use crate::config::MqttsnConfig;
+use crate::config::{MqttsnConfig, SleepLink};
 use crate::counts::{Count, downlink};
 use crate::hold::{Dropped, HoldLimits};
 use crate::predefined::Predefined;
@@ -14,6 +14,7 @@ use bridge_core::time::Now;
 use bridge_core::wheel::{TimerId, Wheel};
 use codec_mqttsn as sn;
 use settings::Secret;
+use std::cell::Cell;
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(crate) struct Base {
     pub(crate) rules: Rules,
     pub(crate) wheel: Wheel<Alarm>,
     pub(crate) counts: Counts<Count>,
+    /// Messages that the broker keeps until it hears of them: as many as the sessions hold receipts.
+    pub(crate) copies: Cell<u64>,
 }
 
 /// The configuration as the sessions use it.
@@ -42,6 +45,8 @@ pub(crate) struct Rules {
     pub(crate) username: Box<str>,
     pub(crate) password: Secret,
     pub(crate) hold: HoldLimits,
+    /// Who sleeps may do without an MQTT connection of its own.
+    pub(crate) drops_links: bool,
 }
 
 /// What a timer is for.
@@ -66,7 +71,8 @@ pub(crate) enum Due {
 
 impl Base {
     pub(crate) fn new(gateway: GatewayId, config: &MqttsnConfig, seed: u64) -> Self {
-        Self { gateway, rules: Rules::new(config, seed), wheel: Wheel::new(0), counts: Counts::default() }
+        let (rules, wheel) = (Rules::new(config, seed), Wheel::new(0));
+        Self { gateway, rules, wheel, counts: Counts::default(), copies: Cell::default() }
     }
 
     /// Sends a message to a device and counts it. False when no datagram can hold it.
@@ -91,7 +97,7 @@ impl Base {
     }
 
     /// Counts what a queue had to drop.
-    pub(crate) fn dropped(&self, dropped: Dropped) {
+    pub(crate) fn dropped(&self, dropped: &Dropped) {
         self.counts.add(Count::HoldDroppedQos0, dropped.qos0);
         self.counts.add(Count::HoldDroppedOldest, dropped.oldest);
     }
@@ -138,6 +144,7 @@ impl Rules {
                 messages: usize::try_from(config.sleep_queue).unwrap_or(usize::MAX),
                 bytes: usize::try_from(config.sleep_queue_bytes.bytes()).unwrap_or(usize::MAX),
             },
+            drops_links: config.sleep_link == SleepLink::Drop,
         }
     }
 }

@@ -35,6 +35,9 @@ pub struct MqttsnConfig {
     pub sleep_queue: u32,
     /// Octets of those.
     pub sleep_queue_bytes: ByteSize,
+    /// What becomes of the MQTT connection that a client has of its own while the client sleeps, if its session outlives
+    /// that.
+    pub sleep_link: SleepLink,
     /// User name that every client comes in under, since MQTT-SN has none; empty is none.
     pub username: String,
     /// The password to it.
@@ -45,6 +48,16 @@ pub struct MqttsnConfig {
     pub mountpoint: String,
     /// Time from the first message of an address until CONNECT is complete.
     pub idle_timeout: HumanDuration,
+}
+
+settings::choice! {
+    /// `sleep_link`: the MQTT connection of a client that sleeps, where clients have one each.
+    pub enum SleepLink {
+        /// It stays.
+        Keep = "keep",
+        /// It goes; PINGREQ brings it back, and then what the broker has kept meanwhile.
+        Drop = "drop",
+    }
 }
 
 impl Default for MqttsnConfig {
@@ -63,6 +76,7 @@ impl Default for MqttsnConfig {
             session_expiry: HumanDuration::from_secs(7200),
             sleep_queue: 1000,
             sleep_queue_bytes: ByteSize::from_kb(1024),
+            sleep_link: SleepLink::Keep,
             username: String::new(),
             password: Secret::default(),
             auth_refused_code: 3,
@@ -96,6 +110,7 @@ impl Settings for MqttsnConfig {
         s.leaf("session_expiry", &mut self.session_expiry);
         s.ranged("sleep_queue", &mut self.sleep_queue, 1..=1_000_000);
         s.leaf("sleep_queue_bytes", &mut self.sleep_queue_bytes);
+        s.leaf("sleep_link", &mut self.sleep_link);
         s.leaf("username", &mut self.username);
         s.secret("password", &mut self.password);
         s.checked("auth_refused_code", &mut self.auth_refused_code, |&code| match code {
@@ -128,13 +143,13 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back() {
-        let text = "predefined = { 7 = \"a/b\", 1024 = \"c\" }\nsleep_queue_bytes = \"2MB\"\nmountpoint = \"sn/%c/\"\n\
+        let text = "predefined = { 7 = \"a/b\", 1024 = \"c\" }\nsleep_queue_bytes = \"2MB\"\nsleep_link = \"drop\"\nmountpoint = \"sn/%c/\"\n\
             advertise_interval = \"65535s\"\nauth_refused_code = 128\nusername = \"sn\"\n\
             [predefined_for.\"lamp 1\"]\n5 = \"x\"\n[predefined_for.dark]";
         let (mut config, problems) = read(text);
         assert_eq!(problems, [""; 0]);
         assert_eq!(config.predefined, [(7, "a/b".into()), (1024, "c".into())].into());
-        assert_eq!(config.sleep_queue_bytes, ByteSize::from_kb(2048));
+        assert_eq!((config.sleep_queue_bytes, config.sleep_link), (ByteSize::from_kb(2048), SleepLink::Drop));
         assert_eq!(
             config.predefined_for,
             [("lamp 1".into(), [(5, "x".into())].into()), ("dark".into(), [].into())].into()
@@ -161,6 +176,7 @@ mod tests {
             ("predefined.2 = \"\"",         "predefined.2: \"\" is empty"),
             ("max_topics = 64511",          "max_topics: expected 1 to 64510, found the number 64511"),
             ("retry_interval = \"0s\"",     "retry_interval: expected \"1s\" to \"1h\", found \"0s\""),
+            ("sleep_link = \"cut\"",         "sleep_link: expected \"keep\" or \"drop\", found \"cut\""),
             ("sleep_queue = 0",             "sleep_queue: expected 1 to 1000000, found the number 0"),
             ("mountpoint = \"a/%x/\"",      "mountpoint: \"a/%x/\" is no topic prefix: unknown placeholder %x"),
             ("auth_refused_code = 2",       "auth_refused_code: the number 2 is none of 3, 1 and 128"),

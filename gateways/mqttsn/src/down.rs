@@ -9,7 +9,8 @@ use codec_mqttsn::{MsgId, TopicId};
 #[derive(Debug, Default)]
 pub(crate) struct Down {
     pub(crate) queue: HoldQueue,
-    pub(crate) in_flight: Option<InFlight>,
+    /// Boxed: most clients most of the time have none.
+    pub(crate) in_flight: Option<Box<InFlight>>,
     pub(crate) registering: Option<Registering>,
     last_msg_id: u16,
 }
@@ -68,7 +69,7 @@ impl Down {
     /// The way of a PUBLISH that is in flight, and is not being repeated: the client has to be told its topic first.
     pub(crate) fn waiting_flight(&self) -> Option<Way> {
         let waits = |f: &&InFlight| f.stage == Stage::Published && f.timer.is_none();
-        self.in_flight.as_ref().filter(waits).map(|f| f.held.way)
+        self.in_flight.as_deref().filter(waits).map(|f| f.held.way)
     }
 
     /// Disarms both timers: the client is not there.

@@ -71,6 +71,22 @@ impl Mqttsn {
         self.leave(cx, key, why);
     }
 
+    /// The broker has ended the client's own MQTT connection: the client is told, unless it sleeps, and goes. Its will is
+    /// the broker's to publish.
+    pub(crate) fn on_ended(&mut self, cx: &mut Cx<'_>, key: Key, why: Ending) {
+        let Some(session) = self.sessions.get(key) else { return };
+        // The one that it comes with now has taken the place of that.
+        if !session.has_connection() || session.has_newer_link() {
+            return;
+        }
+        tracing::debug!(protocol = "mqttsn", client_id = %session.id, reason = why.reason(), "ended by the broker");
+        self.base.counts.add(Count::TakenOver, u64::from(why == Ending::TakenOver));
+        if !matches!(session.state, State::Asleep(_)) {
+            self.say_goodbye(cx, key);
+        }
+        self.leave(cx, key, why);
+    }
+
     /// The client is not connected any more: what CleanSession = 0 keeps is kept, else the session ends.
     pub(crate) fn leave(&mut self, cx: &mut Cx<'_>, key: Key, why: Ending) {
         let Some(session) = self.sessions.get_mut(key) else { return };
@@ -82,7 +98,7 @@ impl Mqttsn {
             self.end(cx, key);
             return;
         }
-        session.close_dialogue(&mut self.base);
+        session.close_dialogue(&mut self.base, cx);
         session.down.rest(&mut self.base);
         session.enter(&self.base, State::Away { since_ms: cx.now.wall_ms });
         self.changed(cx, key);
@@ -103,8 +119,9 @@ impl Mqttsn {
     fn forget(&mut self, cx: &mut Cx<'_>, key: Key) -> Option<Session> {
         let mut session = self.sessions.remove(key)?;
         self.base.left(&session.state);
-        session.close_dialogue(&mut self.base);
+        session.close_dialogue(&mut self.base, cx);
         session.down.rest(&mut self.base);
+        self.base.holds_no_more(session.down.receipts());
         self.base.counts.add(Count::HoldDroppedEnded, session.down.unsent());
         if let Some(timer) = session.life {
             self.base.wheel.cancel(timer);

@@ -138,7 +138,8 @@ impl Mqttsn {
     fn install(&mut self, cx: &mut Cx<'_>, session: Session) -> Option<Key> {
         let key = self.sessions.insert(session)?;
         let session = self.sessions.get_mut(key)?;
-        if session.attach(&self.base, cx, key).is_err() {
+        // A store that outlives the process and MQTT connections of the clients' own exclude each other.
+        if session.attach(&self.base, cx, key, &mut None).is_err() {
             self.sessions.remove(key);
             return None;
         }

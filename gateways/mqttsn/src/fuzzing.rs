@@ -19,7 +19,7 @@ use bridge_core::slab::Key;
 use bridge_core::streams::Streams;
 use bridge_core::time::{Deadline, Now};
 use bridge_core::topic::TopicName;
-use bridge_core::uplink::{Refusal, Token};
+use bridge_core::uplink::{Ending, OwnLink, Receipt, Refusal, Token};
 use settings::HumanDuration;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -63,6 +63,8 @@ struct Bench {
     rng: Rng,
     now_ms: u64,
     last_timer: Deadline,
+    /// Messages that came with a receipt.
+    receipts: u32,
 }
 
 impl Bench {
@@ -89,6 +91,7 @@ impl Bench {
             rng: Rng::seeded(7),
             now_ms: 0,
             last_timer: Deadline(0),
+            receipts: 0,
         };
         this.bring_up();
         this
@@ -136,13 +139,16 @@ impl Bench {
         rest
     }
 
-    /// What happens seldom: the configuration is read anew, the process is to stop, an association ends or moves.
+    /// What happens seldom: the configuration is read anew, the process is to stop, an association ends or moves, the
+    /// broker ends a client's own connection.
     fn event(&mut self, argument: u8) {
         match argument {
             0xFE | 0xFF => self.handle(Input::Reconfigured),
             0xFD => self.handle(Input::Drain { until: Deadline(self.now_ms.saturating_add(10_000)) }),
-            0xF8..=0xFC => self.handle(Input::PeerClosed { peer: peer(argument) }),
-            _ => self.handle(Input::PeerMoved { from: peer(argument), to: peer(argument) }),
+            0xF9..=0xFC => self.handle(Input::PeerClosed { peer: peer(argument) }),
+            0xF8 => self.handle(Input::PeerMoved { from: peer(argument), to: peer(argument) }),
+            0xF4..=0xF7 => self.down(argument & 3, Downlink::Awake(Ok(()))),
+            _ => self.down(argument & 3, Downlink::Ended(Ending::TakenOver)),
         }
     }
 
@@ -154,10 +160,14 @@ impl Bench {
         let expiry_s = (argument & 0x40 != 0).then_some(3);
         let payload = [argument];
         let message = Shared::new(Publication { topic, payload: &payload, qos, retain: false, expiry_s });
-        self.down(
-            argument,
-            Downlink::Message(Delivery { message: &message, qos, subscription: Token(0), receipt: None }),
-        );
+        let receipt = (qos != Qos::AtMostOnce).then(|| self.receipt());
+        self.down(argument, Downlink::Message(Delivery { message: &message, qos, subscription: Token(0), receipt }));
+    }
+
+    /// Of one connection or another: what is sent again over the other is here already.
+    fn receipt(&mut self) -> Receipt {
+        self.receipts += 1;
+        Receipt { link: OwnLink(Key { slot: self.receipts / 4 % 2, generation: 0 }), number: self.receipts }
     }
 
     fn down(&mut self, argument: u8, down: Downlink<'_>) {

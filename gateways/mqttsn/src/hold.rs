@@ -2,6 +2,7 @@
 
 use bridge_core::Qos;
 use bridge_core::publication::Stored;
+use bridge_core::uplink::Receipt;
 use codec_mqttsn::TopicId;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ pub(crate) enum Way {
 }
 
 /// A message that waits.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) message: Arc<Stored>,
     pub(crate) way: Way,
@@ -28,6 +29,8 @@ pub(crate) struct Held {
     pub(crate) untold: u8,
     /// It came while the client was awake: it waits for the next time, so that the client gets to sleep.
     pub(crate) late: bool,
+    /// The broker keeps a copy until it hears that the client has the message, or never will.
+    pub(crate) receipt: Option<Receipt>,
 }
 
 /// Messages in the order in which they came, bounded.
@@ -47,10 +50,12 @@ pub(crate) struct HoldLimits {
 }
 
 /// What had to go to keep the limits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Dropped {
     pub(crate) qos0: u64,
     pub(crate) oldest: u64,
+    /// Of those whose copy the broker need not keep any more.
+    pub(crate) receipts: Vec<Receipt>,
 }
 
 impl HoldQueue {
@@ -60,17 +65,14 @@ impl HoldQueue {
         self.held.push_back(held);
         let mut dropped = Dropped::default();
         while self.held.len() > limits.messages || self.bytes > limits.bytes {
-            if self.unacknowledged > 0 {
-                let oldest = self.held.iter().position(|h| h.qos == Qos::AtMostOnce);
-                if oldest.and_then(|place| self.remove(place)).is_none() {
-                    break;
-                }
-                dropped.qos0 += 1;
-            } else if self.remove(0).is_some() {
-                dropped.oldest += 1;
+            let (place, count) = if self.unacknowledged > 0 {
+                (self.held.iter().position(|h| h.qos == Qos::AtMostOnce), &mut dropped.qos0)
             } else {
-                break;
-            }
+                (Some(0), &mut dropped.oldest)
+            };
+            let Some(held) = place.and_then(|place| self.remove(place)) else { break };
+            *count += 1;
+            dropped.receipts.extend(held.receipt);
         }
         dropped
     }
@@ -84,6 +86,11 @@ impl HoldQueue {
     /// Names a topic otherwise from now on.
     pub(crate) fn rename(&mut self, from: Way, to: Way) {
         self.held.iter_mut().filter(|held| held.way == from).for_each(|held| held.way = to);
+    }
+
+    /// The first message that `pick` wants.
+    pub(crate) fn find_mut(&mut self, pick: impl Fn(&Held) -> bool) -> Option<&mut Held> {
+        self.held.iter_mut().find(|held| pick(held))
     }
 
     /// What came late is in time for whatever comes next.
@@ -152,8 +159,10 @@ impl HoldQueue {
 mod tests {
     use super::*;
     use bridge_core::publication::Publication;
+    use bridge_core::slab::Key;
     use bridge_core::time::Now;
     use bridge_core::topic::TopicName;
+    use bridge_core::uplink::OwnLink;
 
     const LIMITS: HoldLimits = HoldLimits { messages: 3, bytes: 10_000 };
 
@@ -161,7 +170,7 @@ mod tests {
         let topic = TopicName::try_from("t").unwrap();
         let publication = Publication { topic, payload, qos, retain: false, expiry_s: None };
         let message = Arc::new(Stored::copy(&publication, Now { mono_ms: 0, wall_ms: 0 }));
-        Held { message, way: Way::Normal(TopicId(1025)), qos, untold: 0, late: false }
+        Held { message, way: Way::Normal(TopicId(1025)), qos, untold: 0, late: false, receipt: None }
     }
 
     fn texts(queue: &HoldQueue) -> Vec<String> {
@@ -176,11 +185,11 @@ mod tests {
         for (payload, qos) in [("a", Qos::AtLeastOnce), ("b", Qos::AtMostOnce), ("c", Qos::ExactlyOnce)] {
             assert_eq!(queue.push(held(payload.as_bytes(), qos), LIMITS), Dropped::default());
         }
-        assert_eq!(queue.push(held(b"d", Qos::AtLeastOnce), LIMITS), Dropped { qos0: 1, oldest: 0 });
+        assert_eq!(queue.push(held(b"d", Qos::AtLeastOnce), LIMITS), Dropped { qos0: 1, ..Dropped::default() });
         assert_eq!(texts(&queue), ["a", "c", "d"]);
-        assert_eq!(queue.push(held(b"e", Qos::AtLeastOnce), LIMITS), Dropped { qos0: 0, oldest: 1 });
+        assert_eq!(queue.push(held(b"e", Qos::AtLeastOnce), LIMITS), Dropped { oldest: 1, ..Dropped::default() });
         assert_eq!(texts(&queue), ["c", "d", "e"]);
-        assert_eq!(queue.push(held(b"f", Qos::AtMostOnce), LIMITS), Dropped { qos0: 1, oldest: 0 });
+        assert_eq!(queue.push(held(b"f", Qos::AtMostOnce), LIMITS), Dropped { qos0: 1, ..Dropped::default() });
         assert_eq!(texts(&queue), ["c", "d", "e"], "a message of QoS 0 drives out nothing better");
     }
 
@@ -191,6 +200,19 @@ mod tests {
         assert_eq!(queue.push(held(&[1; 6000], Qos::AtLeastOnce), LIMITS).oldest, 1);
         assert_eq!(queue.push(held(&[2; 60_000], Qos::AtLeastOnce), LIMITS).oldest, 2, "too large by itself");
         assert_eq!((queue.len(), queue.bytes), (0, 0));
+    }
+
+    #[test]
+    fn what_goes_leaves_its_receipt() {
+        let mut queue = HoldQueue::default();
+        let receipt = |number| Receipt { link: OwnLink(Key { slot: 1, generation: 1 }), number };
+        for (number, qos) in [(1, Qos::AtLeastOnce), (2, Qos::AtMostOnce), (3, Qos::AtLeastOnce)] {
+            let held = Held { receipt: Some(receipt(number)), ..held(b"x", qos) };
+            assert_eq!(queue.push(held, LIMITS), Dropped::default());
+        }
+        let both = HoldLimits { messages: 2, ..LIMITS };
+        let dropped = queue.push(held(b"x", Qos::AtLeastOnce), both);
+        assert_eq!(dropped, Dropped { qos0: 1, oldest: 1, receipts: vec![receipt(2), receipt(1)] });
     }
 
     #[test]

@@ -32,7 +32,7 @@ impl Mqttsn {
     /// # Panics
     /// When it does not.
     pub(crate) fn check(&self) {
-        let (mut present, mut timers) = (0, 0);
+        let (mut present, mut timers, mut receipts) = (0, 0, 0);
         let mut states = [0_u64; 5];
         for (key, session) in self.sessions.iter() {
             assert_eq!(self.sessions.named(&session.id), Some(key), "a session is not found by its id");
@@ -49,9 +49,11 @@ impl Mqttsn {
                 State::Away { .. } => *away += 1,
             }
             timers += session.check(&self.base);
+            receipts += session.down.receipts();
         }
         assert_eq!(present, self.sessions.bound(), "addresses that no session has");
         assert_eq!(timers, self.base.wheel.len(), "timers that no session has");
+        assert_eq!(receipts, self.base.copies.get(), "messages that the broker will never hear of");
         let gauges = [Count::Connecting, Count::Active, Count::Asleep, Count::Awake, Count::Away];
         let gauges = gauges.map(|gauge| self.base.counts.get(gauge));
         assert_eq!(states, gauges, "gauges that lie");

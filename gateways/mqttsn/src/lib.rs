@@ -14,9 +14,11 @@ mod base;
 mod config;
 mod connect;
 mod connectionless;
+mod copies;
 mod counts;
 mod down;
 mod ending;
+mod enter;
 mod freeze;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -39,5 +41,5 @@ mod timers;
 mod will;
 
 pub use advertise::Broadcast;
-pub use config::MqttsnConfig;
+pub use config::{MqttsnConfig, SleepLink};
 pub use machine::Mqttsn;

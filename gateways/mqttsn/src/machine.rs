@@ -3,6 +3,7 @@
 use crate::address::At;
 use crate::admission::{Sender, Waitings};
 use crate::advertise::{Advertiser, Broadcast};
+use crate::attachment::dismiss;
 use crate::base::{Alarm, Base, Rules};
 use crate::config::MqttsnConfig;
 use crate::connectionless::Connectionless;
@@ -19,7 +20,7 @@ use bridge_core::meter::Meter;
 use bridge_core::peer::{GatewayId, ListenerId, Peer, Proven};
 use bridge_core::slab::Key;
 use bridge_core::time::{Deadline, Now};
-use bridge_core::uplink::{Identity, Refusal, Token};
+use bridge_core::uplink::{Identity, OwnLink, Refusal, Token};
 use codec_mqttsn as sn;
 use codec_mqttsn::{Message, ReturnCode};
 use std::sync::Arc;
@@ -151,7 +152,11 @@ impl Mqttsn {
         };
         match told {
             Told::Goes => {}
-            Told::Complete => self.establish(cx, key),
+            Told::Complete => {
+                let mut link = session.take_link();
+                self.establish(cx, key, &mut link);
+                dismiss(cx, link);
+            }
             Told::Refused => self.refuse_will(cx, key),
         }
     }
@@ -218,10 +223,17 @@ impl Mqttsn {
     }
 
     /// Who was asked whether a client may come in has answered.
-    fn on_verdict(&mut self, cx: &mut Cx<'_>, applicant: Token, verdict: Result<&Identity, Refusal>) {
+    fn on_verdict(
+        &mut self,
+        cx: &mut Cx<'_>,
+        applicant: Token,
+        verdict: Result<&Identity, Refusal>,
+        link: Option<OwnLink>,
+    ) {
         match self.connectionless.iter_mut().find(|client| client.is_called(applicant)) {
+            // It wants no connection of its own.
             Some(client) => client.decided(&self.base, cx, verdict),
-            None => self.on_decided(cx, applicant, verdict),
+            None => self.on_decided(cx, applicant, verdict, link),
         }
     }
 
@@ -231,7 +243,7 @@ impl Mqttsn {
         let keys: Vec<Key> = self.keys().collect();
         for key in keys {
             if let Some(session) = self.sessions.get_mut(key) {
-                session.know(&mut self.base, &before.predefined);
+                session.know(&mut self.base, cx, &before.predefined);
                 session.pump(&mut self.base, cx, key);
             }
         }
@@ -252,8 +264,14 @@ impl Mqttsn {
                 self.say_farewell_to(cx, key);
                 next
             }
-            // Where clients share the links, neither is ever said.
-            Downlink::Ended(_) | Downlink::Awake(_) => Next::Stay,
+            Downlink::Ended(why) => {
+                self.on_ended(cx, key, why);
+                Next::Stay
+            }
+            Downlink::Awake(outcome) => {
+                session.on_link_back(&mut self.base, cx, key, outcome);
+                Next::Stay
+            }
             Downlink::Subscribed { token, granted } => {
                 let next = session.on_subscribed(&self.base, cx, token, granted);
                 session.pump(&mut self.base, cx, key);
@@ -293,7 +311,7 @@ impl Machine for Mqttsn {
             | Input::Writable { .. }
             | Input::Closed { .. }
             | Input::Posted(_) => {}
-            Input::Decided { applicant, verdict, .. } => self.on_verdict(cx, applicant, verdict),
+            Input::Decided { applicant, verdict, link } => self.on_verdict(cx, applicant, verdict, link),
             Input::PeerMoved { from, to } => self.on_peer_moved(from, to),
             Input::PeerClosed { peer } => self.on_peer_closed(cx, peer),
             Input::Reconfigured => self.reconfigure(cx),

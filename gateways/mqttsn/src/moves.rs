@@ -49,7 +49,7 @@ impl Mqttsn {
         if let Some(key) = self.waiting.at(at)
             && self.waiting.get(key).is_some_and(|waiting| *waiting.id != *id)
         {
-            self.dismiss(cx, key);
+            self.give_up(cx, key);
         }
         let here = self.sessions.at(at);
         self.displace(cx, here);
@@ -80,7 +80,7 @@ impl Mqttsn {
     pub(crate) fn on_peer_closed(&mut self, cx: &mut Cx<'_>, peer: Peer) {
         let Some(key) = self.sessions.at(At { peer, node: None }) else { return };
         match self.sessions.get_mut(key) {
-            Some(session) if session.sleeps() => session.doze(&mut self.base),
+            Some(session) if session.sleeps() => session.doze(&mut self.base, cx),
             _ => self.lose(cx, key, Ending::Closed),
         }
     }

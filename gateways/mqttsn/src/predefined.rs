@@ -1,10 +1,12 @@
 //! Topic ids that both sides know beforehand.
 
 use crate::base::Base;
+use crate::copies::release;
 use crate::counts::Count;
 use crate::down::Stage;
 use crate::hold::{Held, Way};
 use crate::session::Session;
+use bridge_core::machine::Cx;
 use bridge_core::topic::{TopicBuf, TopicName};
 use codec_mqttsn::TopicId;
 use foldhash::quality::FixedState;
@@ -121,7 +123,7 @@ fn text(by_id: &[(TopicId, TopicBuf)], place: u16) -> &str {
 
 impl Session {
     /// The tables have changed: what goes by an id that means something else now goes by its name from here on.
-    pub(crate) fn know(&mut self, base: &mut Base, before: &Predefined) {
+    pub(crate) fn know(&mut self, base: &mut Base, cx: &mut Cx<'_>, before: &Predefined) {
         let own = base.rules.predefined.own(&self.id);
         let (was, is) = (before.known(self.predefined.as_deref()), base.rules.predefined.known(own.as_deref()));
         let changed = |id: TopicId| was.name(id).filter(|name| is.name(id) != Some(*name));
@@ -136,7 +138,12 @@ impl Session {
             match self.registry.give(name, base.rules.max_topics) {
                 Some(to) => self.down.queue.rename(Way::Predefined(id), Way::Normal(to)),
                 None => {
-                    let gone = self.down.queue.retain(|held| held.way != Way::Predefined(id));
+                    let client = self.client;
+                    let gone = self.down.queue.retain(|held| {
+                        let stays = held.way != Way::Predefined(id);
+                        release(base, cx, client, held.receipt.filter(|_| !stays));
+                        stays
+                    });
                     base.counts.add(Count::NoTopicId, gone as u64);
                 }
             }
@@ -153,7 +160,9 @@ impl Session {
                 Some(to) => flight.held.way = Way::Normal(to),
                 None => {
                     base.counts.up(Count::NoTopicId);
+                    let receipt = flight.held.receipt;
                     self.down.in_flight = None;
+                    self.release(base, cx, receipt);
                 }
             }
         }

@@ -6,6 +6,7 @@
 
 use crate::address::At;
 use crate::base::{Base, Due};
+use crate::copies::release;
 use crate::counts::Count;
 use crate::down::{InFlight, Stage};
 use crate::hold::{Held, Way};
@@ -24,24 +25,30 @@ use codec_mqttsn::{Message, MsgId, ReturnCode, Topic};
 impl Session {
     /// A message from the broker: sent, or held.
     pub(crate) fn on_message(&mut self, base: &mut Base, cx: &mut Cx<'_>, key: Key, delivery: &Delivery<'_>) {
+        if self.down.adopts(cx.now, delivery) {
+            return;
+        }
         let view = delivery.message.view();
+        base.holds(delivery.receipt);
         let Some(way) = self.way(base, view.topic) else {
             base.counts.up(Count::NoTopicId);
-            return;
+            return self.release(base, cx, delivery.receipt);
         };
         let goes = self.is_active() && self.is_told(way);
         if goes && delivery.qos == Qos::AtMostOnce {
             let message = publish(view, way, Qos::AtMostOnce, MsgId(0), false);
             say_publish(base, cx, self.address.at(), &message);
-            return;
+            return self.release(base, cx, delivery.receipt);
         }
         let (message, late) = (delivery.message.keep(cx.now), self.is_awake());
-        let held = Held { message, way, qos: delivery.qos, untold: 0, late };
+        let held = Held { message, way, qos: delivery.qos, untold: 0, late, receipt: delivery.receipt };
         if goes && self.down.in_flight.is_none() {
             self.send_held(base, cx, key, held);
             return;
         }
-        base.dropped(self.down.queue.push(held, base.rules.hold));
+        let dropped = self.down.queue.push(held, base.rules.hold);
+        base.dropped(&dropped);
+        self.release(base, cx, dropped.receipts);
         if self.is_active() {
             self.register_next(base, cx, key);
         }
@@ -96,7 +103,7 @@ impl Session {
     }
 
     fn send_all_of_qos_0(&mut self, base: &Base, cx: &mut Cx<'_>) {
-        let (registry, at) = (&self.registry, self.address.at());
+        let (registry, at, client) = (&self.registry, self.address.at(), self.client);
         self.down.queue.retain(|held| {
             let told = match held.way {
                 Way::Normal(id) => registry.is_known(id),
@@ -105,6 +112,7 @@ impl Session {
             let goes = held.qos == Qos::AtMostOnce && told;
             if goes {
                 say_held(base, cx, at, held);
+                release(base, cx, client, held.receipt);
             }
             !goes
         });
@@ -129,6 +137,7 @@ impl Session {
     /// Sends a message of QoS 0 that was held, unless it has expired.
     pub(crate) fn say_held(&self, base: &Base, cx: &mut Cx<'_>, held: &Held) {
         say_held(base, cx, self.address.at(), held);
+        self.release(base, cx, held.receipt);
     }
 
     /// Puts one publication in flight, unless it has expired or is too large.
@@ -136,21 +145,22 @@ impl Session {
         let msg_id = self.down.next_msg_id();
         let Some(view) = held.message.view(cx.now) else {
             base.counts.up(Count::Expired);
-            return;
+            return self.release(base, cx, held.receipt);
         };
         if !base.say(cx, self.address.at(), &publish(&view, held.way, held.qos, msg_id, false)) {
             base.counts.up(Count::TooLarge);
-            return;
+            return self.release(base, cx, held.receipt);
         }
         let timer = Some(base.retry(cx.now, key, Due::Publish));
-        self.down.in_flight = Some(InFlight { held, msg_id, stage: Stage::Published, tries: 0, timer });
+        let flight = InFlight { held, msg_id, stage: Stage::Published, tries: 0, timer };
+        self.down.in_flight = Some(Box::new(flight));
     }
 
     /// PUBACK: the end of a QoS 1 exchange, or a refusal at any QoS.
     pub(crate) fn on_puback(&mut self, base: &mut Base, cx: &mut Cx<'_>, key: Key, ack: sn::Ack) {
         let mine = |f: &mut InFlight| f.msg_id == ack.msg_id && f.stage == Stage::Published;
         let done = |f: &InFlight| ack.code != ReturnCode::Accepted || f.held.qos == Qos::AtLeastOnce;
-        let Some(flight) = self.down.in_flight.take_if(|f| mine(f) && done(f)) else {
+        let Some(mut flight) = self.down.in_flight.take_if(|f| mine(f) && done(f)) else {
             // A refused publication of QoS 0 has left nothing behind to send again; its topic can be told anew.
             if ack.code == ReturnCode::InvalidTopicId {
                 self.registry.set_known(ack.topic_id, false);
@@ -161,7 +171,8 @@ impl Session {
             return;
         };
         if ack.code == ReturnCode::Congestion {
-            // The timer sends it again.
+            // The timer sends it again. An active client may say so as often as it likes: it does answer.
+            flight.tries = if self.is_active() { 0 } else { flight.tries };
             self.down.in_flight = Some(flight);
             return;
         }
@@ -169,19 +180,20 @@ impl Session {
             base.wheel.cancel(timer);
         }
         match ack.code {
-            ReturnCode::Accepted => {}
+            ReturnCode::Accepted => self.release(base, cx, flight.held.receipt),
             ReturnCode::InvalidTopicId if flight.held.untold < base.rules.max_retries.max(1) => {
-                self.tell_again(base, cx, flight.held)
+                self.tell_again(base, cx, flight.held);
             }
             ReturnCode::InvalidTopicId | ReturnCode::NotSupported | ReturnCode::Congestion | ReturnCode::Other(_) => {
-                base.counts.up(Count::PublishRefused)
+                base.counts.up(Count::PublishRefused);
+                self.release(base, cx, flight.held.receipt);
             }
         }
         self.pump(base, cx, key);
     }
 
     /// The client does not know the id: the message waits, before all others, until it was told.
-    fn tell_again(&mut self, base: &Base, cx: &Cx<'_>, held: Held) {
+    fn tell_again(&mut self, base: &Base, cx: &mut Cx<'_>, held: Held) {
         let id = match held.way {
             Way::Normal(id) => Some(id),
             // What it should have known beforehand it does not: it gets an id of its own for the name.
@@ -192,7 +204,7 @@ impl Session {
         };
         let Some(id) = id else {
             base.counts.up(Count::NoTopicId);
-            return;
+            return self.release(base, cx, held.receipt);
         };
         self.registry.set_known(id, false);
         self.down.queue.rename(held.way, Way::Normal(id));
@@ -213,6 +225,9 @@ impl Session {
             }
             (flight.stage, flight.tries) = (Stage::Released, 0);
             flight.timer = listens.then(|| base.retry(cx.now, key, Due::Publish));
+            // It has the message: what is left is between the two of us.
+            let receipt = flight.held.receipt.take();
+            self.release(base, cx, receipt);
         } else {
             base.counts.up(Count::OutOfPlace);
         }
@@ -241,7 +256,7 @@ impl Session {
             return Next::Stay;
         }
         if flight.tries >= base.rules.max_retries {
-            return self.unanswered(base);
+            return self.unanswered(base, cx);
         }
         flight.tries = flight.tries.saturating_add(1);
         self.repeat_flight(base, cx, key);
@@ -252,12 +267,12 @@ impl Session {
     }
 
     /// The client has left something unanswered for too long: it is lost, unless it has just gone back to sleep.
-    pub(crate) fn unanswered(&mut self, base: &mut Base) -> Next {
+    pub(crate) fn unanswered(&mut self, base: &mut Base, cx: &mut Cx<'_>) -> Next {
         if !self.is_awake() {
             return Next::Lose(Ending::Unanswered);
         }
         base.counts.up(Count::Unanswered);
-        self.doze(base);
+        self.doze(base, cx);
         Next::Stay
     }
 
@@ -286,8 +301,8 @@ impl Session {
             Stage::Published => {
                 let Some(view) = flight.held.message.view(cx.now) else {
                     base.counts.up(Count::Expired);
-                    self.down.in_flight = None;
-                    return;
+                    let given_up = self.down.in_flight.take();
+                    return self.release(base, cx, given_up.and_then(|flight| flight.held.receipt));
                 };
                 let message = publish(&view, flight.held.way, flight.held.qos, msg_id, true);
                 say_publish(base, cx, self.address.at(), &message);

@@ -1,6 +1,7 @@
 //! REGISTER to devices: what they are told, in which order, and what waits for it (MQTT-SN 1.2 §5.4.10).
 
 use crate::base::{Base, Due};
+use crate::copies::release;
 use crate::counts::Count;
 use crate::down::Registering;
 use crate::hold::Way;
@@ -24,7 +25,7 @@ impl Session {
                 return;
             }
             // A name that no REGISTER can hold.
-            let gone = self.give_up(topic_id);
+            let gone = self.give_up(base, cx, topic_id);
             base.counts.add(Count::TooLarge, gone);
         }
     }
@@ -43,12 +44,18 @@ impl Session {
     }
 
     /// The client cannot be told this topic: what waits for that is gone. Returns how many messages went.
-    fn give_up(&mut self, topic_id: TopicId) -> u64 {
+    fn give_up(&mut self, base: &Base, cx: &mut Cx<'_>, topic_id: TopicId) -> u64 {
         let way = Way::Normal(topic_id);
         self.registry.set_known(topic_id, false);
-        let mut gone = self.down.queue.retain(|held| held.way != way) as u64;
+        let client = self.client;
+        let mut gone = self.down.queue.retain(|held| {
+            let stays = held.way != way;
+            release(base, cx, client, held.receipt.filter(|_| !stays));
+            stays
+        }) as u64;
         if self.down.waiting_flight() == Some(way) {
-            self.down.in_flight = None;
+            let flight = self.down.in_flight.take();
+            self.release(base, cx, flight.and_then(|flight| flight.held.receipt));
             gone += 1;
         }
         gone
@@ -62,13 +69,14 @@ impl Session {
 
     /// REGACK.
     pub(crate) fn on_regack(&mut self, base: &mut Base, cx: &mut Cx<'_>, key: Key, ack: sn::Ack) {
-        let Some(registering) = self.down.registering.take_if(|r| r.msg_id == ack.msg_id) else {
+        let Some(mut registering) = self.down.registering.take_if(|r| r.msg_id == ack.msg_id) else {
             base.counts.up(Count::OutOfPlace);
             return;
         };
         let topic_id = registering.topic_id;
         if ack.code == ReturnCode::Congestion {
-            // The timer sends it again.
+            // The timer sends it again. An active client may say so as often as it likes: it does answer.
+            registering.tries = if self.is_active() { 0 } else { registering.tries };
             self.down.registering = Some(registering);
             return;
         }
@@ -78,7 +86,7 @@ impl Session {
         if ack.code == ReturnCode::Accepted {
             self.registry.set_known(topic_id, true);
         } else {
-            let gone = self.give_up(topic_id);
+            let gone = self.give_up(base, cx, topic_id);
             base.counts.add(Count::RegisterRefused, gone);
         }
         self.pump(base, cx, key);
@@ -91,7 +99,7 @@ impl Session {
             return Next::Stay;
         }
         if registering.tries >= base.rules.max_retries {
-            return self.unanswered(base);
+            return self.unanswered(base, cx);
         }
         registering.tries = registering.tries.saturating_add(1);
         registering.timer = Some(base.retry(cx.now, key, Due::Register));

@@ -1,6 +1,6 @@
 //! One client: what it is in, and what it has.
 
-use crate::address::Address;
+use crate::address::{Address, At};
 use crate::base::Base;
 use crate::down::Down;
 use crate::predefined::Table;
@@ -80,6 +80,18 @@ pub(crate) struct Sleep {
     pub(crate) heard_ms: u64,
     /// Duration of its DISCONNECT, in seconds; not 0.
     pub(crate) duration_s: u16,
+    pub(crate) link: NapLink,
+}
+
+/// What becomes of the MQTT connection that a client has of its own, while the client sleeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NapLink {
+    /// It stays.
+    Kept,
+    /// The bridge may drop it.
+    Dropped,
+    /// The client has woken: the bridge brings it back.
+    Returning,
 }
 
 /// What a client was in when it said CONNECT.
@@ -172,6 +184,11 @@ impl Session {
             State::Asleep(_) | State::Awake(_) => Came::Woken,
             State::Away { .. } => Came::Back,
         }
+    }
+
+    /// True when a CONNECT from there is no new connection: its client was asleep.
+    pub(crate) fn wakes(&self, at: At<'_>) -> bool {
+        self.came() == Came::Woken && self.address.at().is_same(at)
     }
 
     /// A frame of a connected client has come.

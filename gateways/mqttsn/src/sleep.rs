@@ -4,15 +4,19 @@
 //! was in flight when it fell asleep, then the queue, strictly in order, with one unanswered PUBLISH of QoS 1 or 2 or one
 //! unanswered REGISTER at a time. After the last answer PINGRESP goes, and it is asleep again. What comes while it is
 //! awake waits for the next time, so that it gets to sleep whatever the broker sends.
+//!
+//! Where clients have MQTT connections of their own, that of a sleeping client may go meanwhile: then PINGREQ waits until
+//! it is back, and the broker has sent what it has kept.
 
 use crate::base::Base;
 use crate::counts::Count;
 use crate::hold::{Held, Way};
 use crate::machine::Mqttsn;
-use crate::session::{Session, Sleep, State};
+use crate::session::{NapLink, Session, Sleep, State};
 use bridge_core::Qos;
 use bridge_core::machine::Cx;
 use bridge_core::slab::Key;
+use bridge_core::uplink::{Refusal, Taken, Uplink};
 use codec_mqttsn::Message;
 
 impl Mqttsn {
@@ -22,7 +26,8 @@ impl Mqttsn {
         let Some(session) = self.sessions.get_mut(key) else { return };
         tracing::debug!(protocol = "mqttsn", client_id = %session.id, duration_s, "asleep");
         session.down.rest(&mut self.base);
-        session.enter(&self.base, State::Asleep(Sleep { heard_ms: cx.now.mono_ms, duration_s }));
+        let link = session.let_link_go(&self.base, cx);
+        session.enter(&self.base, State::Asleep(Sleep { heard_ms: cx.now.mono_ms, duration_s, link }));
         let lost_at = session.lost_at_ms();
         self.set_life(key, lost_at);
         self.changed(cx, key);
@@ -33,17 +38,55 @@ impl Session {
     /// PINGREQ; `named`: with the client's own id.
     pub(crate) fn on_ping(&mut self, base: &mut Base, cx: &mut Cx<'_>, key: Key, named: bool) {
         match self.state {
-            State::Asleep(sleep) if named => {
-                self.down.queue.catch_up();
-                self.enter(base, State::Awake(sleep));
-                self.resume(base, cx, key);
+            State::Asleep(sleep @ Sleep { link: NapLink::Kept, .. }) if named => self.wake(base, cx, key, sleep),
+            State::Asleep(sleep @ Sleep { link: NapLink::Dropped, .. }) if named => {
+                self.call_link_back(base, cx, key, sleep);
             }
-            // PINGRESP follows the last of what is under way.
-            State::Awake(_) if named => base.counts.up(Count::Repeated),
+            // PINGRESP follows the last of what is under way, or is yet to come.
+            State::Awake(_) | State::Asleep(_) if named => base.counts.up(Count::Repeated),
             _ => {
                 base.say(cx, self.address.at(), &Message::Pingresp);
             }
         }
+    }
+
+    /// It gets what waits.
+    fn wake(&mut self, base: &mut Base, cx: &mut Cx<'_>, key: Key, sleep: Sleep) {
+        self.down.queue.catch_up();
+        self.enter(base, State::Awake(Sleep { link: NapLink::Kept, ..sleep }));
+        self.resume(base, cx, key);
+    }
+
+    /// It has woken without its MQTT connection, which comes back, if there is one.
+    fn call_link_back(&mut self, base: &mut Base, cx: &mut Cx<'_>, key: Key, sleep: Sleep) {
+        match self.client.map(|client| cx.bridge.up(cx.now, client, Uplink::Wake)) {
+            Some(Taken::Owed) => self.enter(base, State::Asleep(Sleep { link: NapLink::Returning, ..sleep })),
+            Some(Taken::Full | Taken::Later(_) | Taken::Denied(_)) => {
+                base.counts.up(Count::BrokerRefused);
+                self.wake(base, cx, key, sleep);
+            }
+            Some(Taken::Done) | None => self.wake(base, cx, key, sleep),
+        }
+    }
+
+    /// The broker has sent what it had kept, or cannot: then there is at least what waits here.
+    pub(crate) fn on_link_back(&mut self, base: &mut Base, cx: &mut Cx<'_>, key: Key, outcome: Result<(), Refusal>) {
+        base.counts.add(Count::BrokerRefused, u64::from(outcome.is_err()));
+        if let State::Asleep(sleep @ Sleep { link: NapLink::Returning, .. }) = self.state {
+            self.wake(base, cx, key, sleep);
+        }
+    }
+
+    /// It is about to sleep: its own MQTT connection may go, if the operator wants that, and the broker keeps what comes.
+    fn let_link_go(&self, base: &Base, cx: &mut Cx<'_>) -> NapLink {
+        if matches!(self.state, State::Asleep(Sleep { link: NapLink::Dropped, .. })) {
+            return NapLink::Dropped;
+        }
+        if !base.rules.drops_links || self.clean || self.generated {
+            return NapLink::Kept;
+        }
+        self.tell(base, cx, Uplink::Doze);
+        NapLink::Dropped
     }
 
     /// Sends a client that is awake all that may go before it has to answer; PINGRESP when nothing is left.
@@ -74,15 +117,16 @@ impl Session {
         }
         if self.down.registering.is_none() {
             base.say(cx, self.address.at(), &Message::Pingresp);
-            self.doze(base);
+            self.doze(base, cx);
         }
     }
 
     /// Asleep again, until the time that it has named itself. What is in flight stays so, and comes first next time.
-    pub(crate) fn doze(&mut self, base: &mut Base) {
-        if let State::Awake(sleep) = self.state {
+    pub(crate) fn doze(&mut self, base: &mut Base, cx: &mut Cx<'_>) {
+        if let State::Awake(sleep) | State::Asleep(sleep @ Sleep { link: NapLink::Returning, .. }) = self.state {
+            let link = self.let_link_go(base, cx);
             self.down.rest(base);
-            self.enter(base, State::Asleep(sleep));
+            self.enter(base, State::Asleep(Sleep { link, ..sleep }));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The will: its dialogue between CONNECT and CONNACK, and its updates (MQTT-SN 1.2 §6.3, §6.4).
 
+use crate::attachment::dismiss;
 use crate::base::{Base, Due};
 use crate::counts::Count;
 use crate::session::{Came, Session, State};
@@ -9,7 +10,7 @@ use bridge_core::publication::{Publication, Stored};
 use bridge_core::slab::Key;
 use bridge_core::time::Now;
 use bridge_core::topic::{TopicBuf, TopicName};
-use bridge_core::uplink::{Taken, Uplink};
+use bridge_core::uplink::{OwnLink, Taken, Uplink};
 use bridge_core::wheel::TimerId;
 use codec_mqttsn as sn;
 use codec_mqttsn::{Message, ReturnCode};
@@ -19,6 +20,8 @@ use codec_mqttsn::{Message, ReturnCode};
 pub(crate) struct Dialogue {
     /// What the client was in when it came with this CONNECT.
     pub(crate) came: Came,
+    /// Its own MQTT connection, made for this CONNECT: to be taken up when all is said.
+    link: Option<OwnLink>,
     /// Told already, and kept when CONNECT comes once more: either answer may still be on its way.
     topic: Option<WillHead>,
     asks: Asks,
@@ -68,22 +71,37 @@ impl Dialogue {
 
 impl Session {
     /// Opens the dialogue, or goes back to its beginning when CONNECT is repeated within it.
-    pub(crate) fn ask_will(&mut self, base: &mut Base, cx: &mut Cx<'_>, key: Key) {
+    pub(crate) fn ask_will(&mut self, base: &mut Base, cx: &mut Cx<'_>, key: Key, link: Option<OwnLink>) {
         let timer = base.retry(cx.now, key, Due::Will);
         if let State::Connecting(dialogue) = &mut self.state {
             base.wheel.cancel(dialogue.timer);
             (dialogue.asks, dialogue.tries, dialogue.timer) = (Asks::Topic, 0, timer);
+            dismiss(cx, std::mem::replace(&mut dialogue.link, link));
         } else {
-            let dialogue = Dialogue { came: self.came(), topic: None, asks: Asks::Topic, tries: 0, timer };
+            let dialogue = Dialogue { came: self.came(), link, topic: None, asks: Asks::Topic, tries: 0, timer };
             self.enter(base, State::Connecting(Box::new(dialogue)));
         }
         base.say(cx, self.address.at(), &Message::WillTopicReq);
     }
 
-    /// Ends the dialogue's timer, whatever the dialogue came to.
-    pub(crate) fn close_dialogue(&self, base: &mut Base) {
-        if let State::Connecting(dialogue) = &self.state {
+    /// The MQTT connection that waits for the end of the dialogue, taken out of it.
+    pub(crate) fn take_link(&mut self) -> Option<OwnLink> {
+        match &mut self.state {
+            State::Connecting(dialogue) => dialogue.link.take(),
+            State::Active { .. } | State::Asleep(_) | State::Awake(_) | State::Away { .. } => None,
+        }
+    }
+
+    /// True while such a connection waits.
+    pub(crate) fn has_newer_link(&self) -> bool {
+        matches!(&self.state, State::Connecting(dialogue) if dialogue.link.is_some())
+    }
+
+    /// Ends the dialogue's timer, and the connection that waits for its end, whatever the dialogue came to.
+    pub(crate) fn close_dialogue(&mut self, base: &mut Base, cx: &mut Cx<'_>) {
+        if let State::Connecting(dialogue) = &mut self.state {
             base.wheel.cancel(dialogue.timer);
+            dismiss(cx, dialogue.link.take());
         }
     }
 
@@ -148,11 +166,13 @@ impl Session {
         let code = match will.filter(|will| !will.topic_name.is_empty()).map(|will| head(&will)) {
             None => {
                 self.will = None;
+                self.declare_will(base, cx);
                 ReturnCode::Accepted
             }
             Some(Ok(head)) => {
                 let old = self.will.as_ref().and_then(|will| will.view(cx.now));
                 self.will = Some(stored(&head, old.map_or(&[], |old| old.payload), cx.now));
+                self.declare_will(base, cx);
                 ReturnCode::Accepted
             }
             Some(Err(())) => {
@@ -172,10 +192,17 @@ impl Session {
         let code = if changed.is_some() { ReturnCode::Accepted } else { ReturnCode::NotSupported };
         if let Some(will) = changed {
             self.will = Some(will);
+            self.declare_will(base, cx);
         } else {
             base.counts.up(Count::OutOfPlace);
         }
         base.say(cx, self.address.at(), &Message::WillMsgResp { code });
+    }
+
+    /// Tells the broker side of the will, or that there is none any more.
+    pub(crate) fn declare_will(&self, base: &Base, cx: &mut Cx<'_>) {
+        let will = self.will.as_ref().and_then(|will| will.view(cx.now));
+        self.tell(base, cx, Uplink::SetWill(will));
     }
 
     /// Publishes the will of a client that is lost.

@@ -19,7 +19,7 @@ use crate::hold::{Held, Way};
 use crate::predefined::Known;
 use crate::receipts::{self, Receipts};
 use crate::registry::Registry;
-use crate::session::{Session, Sleep, State};
+use crate::session::{NapLink, Session, Sleep, State};
 use crate::subscriptions::Subscriptions;
 use bridge_core::Qos;
 use bridge_core::peer::{ListenerId, Peer};
@@ -228,7 +228,7 @@ pub(super) fn read(base: &Base, now: Now, id: &str, record: &[u8]) -> Option<Ses
         ACTIVE if flags & SECURED != 0 => State::Away { since_ms: now.wall_ms },
         ACTIVE => State::Active { heard_ms, told_will: false },
         // Who sleeps comes with PINGREQ, through whatever association.
-        ASLEEP if duration_s > 0 => State::Asleep(Sleep { heard_ms, duration_s }),
+        ASLEEP if duration_s > 0 => State::Asleep(Sleep { heard_ms, duration_s, link: NapLink::Kept }),
         _ => return None,
     };
     let address = read_address(from)?;
@@ -347,13 +347,8 @@ fn read_down(
         let stage = if from.u8("stage").ok()? == 0 { Stage::Published } else { Stage::Released };
         let held = read_held(from, topics, now, registry)?;
         // QoS 0 flies no further than its datagram.
-        down.in_flight = held.filter(|held| held.qos != Qos::AtMostOnce).map(|held| InFlight {
-            held,
-            msg_id,
-            stage,
-            tries: 0,
-            timer: None,
-        });
+        let flight = |held| Box::new(InFlight { held, msg_id, stage, tries: 0, timer: None });
+        down.in_flight = held.filter(|held| held.qos != Qos::AtMostOnce).map(flight);
     }
     if flags & REGISTERING != 0 {
         let (topic_id, msg_id) = (TopicId(take(from)?), MsgId(take(from)?));
@@ -361,7 +356,7 @@ fn read_down(
     }
     for _ in 0..take::<u64>(from)? {
         if let Some(held) = read_held(from, topics, now, registry)? {
-            base.dropped(down.queue.push(held, base.rules.hold));
+            base.dropped(&down.queue.push(held, base.rules.hold));
         }
     }
     Some(down)
@@ -386,7 +381,8 @@ fn read_held(
     };
     // What was predefined, or what went beyond a limit: an id of its own, if there is one.
     let way = way.or_else(|| registry.give(topic, most).map(Way::Normal));
-    Some(way.map(|way| Held { way, qos, untold: flags >> UNTOLD, late: false, message: Arc::new(message) }))
+    let (untold, message) = (flags >> UNTOLD, Arc::new(message));
+    Some(way.map(|way| Held { way, qos, untold, late: false, receipt: None, message }))
 }
 
 fn read_message(from: &mut Reader<'_>, now: Now) -> Option<Stored> {

@@ -288,6 +288,25 @@ fn a_puback_with_congestion_waits_and_one_with_another_code_gives_up() {
 }
 
 #[test]
+fn a_client_that_answers_congestion_again_and_again_is_lost_only_once_it_is_silent() {
+    let mut world = wildcard(SnQos::AtLeastOnce);
+    world.publish("t/a", "1", Qos::AtLeastOnce);
+    for _ in 0..5 {
+        assert_eq!(world.hear(1), [register("0401", "0001", "t/a")]);
+        assert_eq!(world.ask(1, "070b0401000101"), NOTHING);
+        world.wait_s(10);
+    }
+    assert_eq!(world.ask(1, "070b0401000100"), ["080c200401000231"]);
+    for _ in 0..5 {
+        assert_eq!(world.ask(1, "070d0401000201"), NOTHING);
+        world.wait_s(10);
+        assert_eq!(world.hear(1), ["080ca00401000231"]);
+    }
+    world.wait_s(30);
+    assert_eq!(world.hear(1), ["080ca00401000231", "080ca00401000231", "0218"], "two times more, and it is lost");
+}
+
+#[test]
 fn a_topic_that_finds_no_room_in_the_registry_is_dropped_and_counted() {
     let config = MqttsnConfig { max_topics: 1, ..MqttsnConfig::default() };
     let mut world = World::new(Setup { config, ..Setup::default() });

@@ -1,0 +1,76 @@
+//! Messages that the broker keeps until it hears what became of them: where clients have MQTT connections of their own.
+//!
+//! Such a message comes with a receipt, which is given back once: when the client has acknowledged the message, when it
+//! was sent at QoS 0, or when the client will never get it. What a session still holds when it ends is not told: its
+//! connection has ended by then, and the broker keeps what it has not heard of as long as it keeps its own session.
+
+use crate::base::Base;
+use crate::down::Down;
+use crate::hold::Held;
+use crate::session::Session;
+use bridge_core::downlink::Delivery;
+use bridge_core::machine::Cx;
+use bridge_core::time::Now;
+use bridge_core::uplink::{ClientRef, Receipt, Taken, Uplink};
+
+impl Base {
+    /// A session holds one more, if there is one.
+    pub(crate) fn holds(&self, receipt: Option<Receipt>) {
+        self.copies.set(self.copies.get().saturating_add(u64::from(receipt.is_some())));
+    }
+
+    /// No session holds these any more.
+    pub(crate) fn holds_no_more(&self, receipts: u64) {
+        self.copies.set(self.copies.get().saturating_sub(receipts));
+    }
+}
+
+impl Session {
+    /// The client has these messages, or never will: the broker need not keep them any more.
+    pub(crate) fn release(&self, base: &Base, cx: &mut Cx<'_>, receipts: impl IntoIterator<Item = Receipt>) {
+        release(base, cx, self.client, receipts);
+    }
+}
+
+/// The same, of the client that the bridge knows by this.
+pub(crate) fn release(
+    base: &Base,
+    cx: &mut Cx<'_>,
+    client: Option<ClientRef>,
+    receipts: impl IntoIterator<Item = Receipt>,
+) {
+    for receipt in receipts {
+        base.holds_no_more(1);
+        let Some(client) = client else { continue };
+        match cx.bridge.up(cx.now, client, Uplink::Delivered(receipt)) {
+            // Refused: its connection has ended since, and the broker will send the message again.
+            Taken::Done | Taken::Owed | Taken::Full | Taken::Later(_) | Taken::Denied(_) => {}
+        }
+    }
+}
+
+impl Down {
+    /// True for a message that is here already, over an earlier connection of the client: the broker has sent it again,
+    /// and the new receipt takes the place of the old.
+    pub(crate) fn adopts(&mut self, now: Now, delivery: &Delivery<'_>) -> bool {
+        let Some(receipt) = delivery.receipt else { return false };
+        let came = delivery.message.view();
+        let same = |held: &Held| {
+            held.receipt.is_some_and(|old| old.link != receipt.link)
+                && held.qos == delivery.qos
+                && held.message.view(now).is_some_and(|view| {
+                    (view.topic, view.payload, view.retain) == (came.topic, came.payload, came.retain)
+                })
+        };
+        let flight = self.in_flight.as_mut().map(|flight| &mut flight.held).filter(|held| same(held));
+        let Some(held) = flight.or_else(|| self.queue.find_mut(same)) else { return false };
+        held.receipt = Some(receipt);
+        true
+    }
+
+    /// Receipts that are held with the messages here.
+    pub(crate) fn receipts(&self) -> u64 {
+        let flight = self.in_flight.iter().map(|flight| &flight.held);
+        self.queue.iter().chain(flight).map(|held| u64::from(held.receipt.is_some())).sum()
+    }
+}
