@@ -5,6 +5,7 @@
 
 mod client;
 mod inbound;
+mod limited;
 mod memory;
 mod policy;
 mod settings;
@@ -21,6 +22,7 @@ use crate::acl::{AccessControl, Action};
 use crate::auth::Admissions;
 use crate::downlink::Outcome;
 use crate::events::Events;
+use crate::limit::Limits;
 use crate::link::{Link, LinkEvent, Origin};
 use crate::meter::{Counts, Meter};
 use crate::metrics::BridgeCount;
@@ -138,6 +140,7 @@ pub struct Bridge {
     recipients: Vec<Recipient>,
     admissions: Admissions,
     access: AccessControl,
+    limits: Limits,
     events: Option<Events>,
     counts: Counts<BridgeCount>,
 }
@@ -164,6 +167,7 @@ impl Bridge {
             recipients: Vec::new(),
             admissions: Admissions::new(settings.policy.auth),
             access: AccessControl::new(settings.policy.acl),
+            limits: Limits::new(&settings.policy.listeners),
             events: settings.policy.events.map(Events::new),
             counts: Counts::default(),
         }
@@ -184,7 +188,7 @@ impl Bridge {
     /// Takes one word of a client.
     pub fn up(&mut self, now: Now, client: ClientRef, uplink: Uplink<'_>) -> Taken {
         match uplink {
-            Uplink::Publish { token, what } => self.publish(now, client, token, &what),
+            Uplink::Publish { token, what } => self.publish_limited(now, client, token, &what),
             Uplink::Subscribe { token, filter, qos, retained } => {
                 self.subscribe(now, client, token, filter, qos, retained)
             }

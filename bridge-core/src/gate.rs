@@ -24,6 +24,8 @@ pub enum Shut {
     Full,
     /// `max_conn_rate` new sessions came this second.
     TooFast,
+    /// The listener does not hear its address (`access`). No gate says so; whoever stands before it does.
+    Denied,
 }
 
 impl Gate {

@@ -6,6 +6,7 @@
 //! shards, gateway and broker can run in virtual time.
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod acl;
 pub mod ask;
 pub mod auth;
@@ -16,7 +17,9 @@ pub mod downlink;
 pub mod events;
 pub mod gate;
 pub mod journal;
+pub mod limit;
 pub mod link;
+pub mod listeners;
 pub mod live;
 pub mod machine;
 pub mod meter;

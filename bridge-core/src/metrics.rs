@@ -26,6 +26,14 @@ pub const ACL_DENIED: Family =
 /// Decisions by the access rules.
 pub const ACL_CACHE: Family =
     counter("tidegate_acl_cache_total", "Decisions by the access rules, by whether one was remembered");
+/// Limits of sessions.
+pub const LIMITED: Family =
+    counter("tidegate_limited_total", "Publications held back because their session was over a limit");
+/// Whom a listener does not hear.
+pub const LISTENER_REFUSED: Family = counter(
+    "tidegate_listener_refused_total",
+    "Datagrams dropped unread and connections closed at once, by what kept them out",
+);
 /// Events that found no room.
 pub const EVENTS_DROPPED: Family = counter("tidegate_events_dropped_total", "Events about clients that were dropped");
 /// Subscriptions refused at restoration.
@@ -158,6 +166,10 @@ crate::count! {
         Filters = UPSTREAM_FILTERS {};
         /// Devices' subscriptions that the broker refused when they were to be restored.
         SubscriptionsLost = SUBSCRIPTIONS_LOST {};
+        /// Publications over the octets that a session may publish.
+        OverRate = LIMITED { reason: "rate_limit" };
+        /// Publications over the messages that a session may publish.
+        OverPublish = LIMITED { reason: "publish_limit" };
         /// Events that found no room.
         EventsDropped = EVENTS_DROPPED {};
     }

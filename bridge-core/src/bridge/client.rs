@@ -1,5 +1,6 @@
 use crate::acl::DecisionCache;
-use crate::peer::GatewayId;
+use crate::limit::Spent;
+use crate::peer::{GatewayId, ListenerId};
 use crate::slab::Key;
 use crate::template::Mountpoint;
 use crate::uplink::{Connect, Identity, Token};
@@ -11,6 +12,7 @@ pub(super) struct Client {
     /// The machine's number for it.
     pub(super) handle: Token,
     pub(super) gateway: GatewayId,
+    pub(super) listener: ListenerId,
     pub(super) link: u16,
     pub(super) mount: Mountpoint,
     /// Its client id.
@@ -20,6 +22,8 @@ pub(super) struct Client {
     pub(super) address: Option<IpAddr>,
     /// What these have decided of late.
     pub(super) decisions: DecisionCache,
+    /// What it has published of late, where there are limits.
+    pub(super) spent: Option<Box<Spent>>,
     /// Where it is subscribed on its link. Few: a list.
     pub(super) places: Vec<Place>,
 }
@@ -36,12 +40,14 @@ impl Client {
         Self {
             handle,
             gateway: who.gateway,
+            listener: who.listener,
             link,
             mount,
             id: who.id.as_str().into(),
             identity: who.identity.clone(),
             address: who.address.map(|address| address.ip()),
             decisions: DecisionCache::default(),
+            spent: None,
             places: Vec::new(),
         }
     }

@@ -5,6 +5,7 @@ use super::{Bridge, Notice};
 use crate::acl::{AccessControl, Acl, Action, Subject, Verdict};
 use crate::auth::{Answer, AuthRules, Decided, Question};
 use crate::events::{Event, EventClient, EventSettings};
+use crate::listeners::Listeners;
 use crate::metrics::BridgeCount;
 use crate::time::Now;
 use crate::uplink::{Admission, Applicant, ClientRef, Ending, Online, Refusal, Taken, Token};
@@ -19,6 +20,8 @@ pub struct Policy {
     pub auth: Arc<AuthRules>,
     /// Who may publish and subscribe where.
     pub acl: Arc<Acl>,
+    /// Whom the listeners hear, and how much each of their sessions may publish.
+    pub listeners: Arc<Listeners>,
     /// Where events go; `None` = nowhere.
     pub events: Option<EventSettings>,
 }
@@ -40,10 +43,11 @@ impl Bridge {
     }
 
     /// These rules hold from now on. Clients that are in stay in, with the subscriptions that they have; who waits for a
-    /// store is told to come again.
-    pub fn replace_rules(&mut self, auth: Arc<AuthRules>, acl: Arc<Acl>) {
+    /// store is told to come again; limits hold for all from their next publication on.
+    pub fn replace_rules(&mut self, auth: Arc<AuthRules>, acl: Arc<Acl>, listeners: &Listeners) {
         self.admissions.replace(auth);
         self.access.replace(acl);
+        self.limits.replace(listeners);
     }
 
     pub(super) fn decided(&mut self) -> Option<Notice> {

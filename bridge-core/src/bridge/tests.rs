@@ -1,5 +1,6 @@
 //! The bridge over real links to a model broker.
 
+mod limits;
 mod lives;
 mod policy;
 mod world;

@@ -72,7 +72,9 @@ impl Connectionless {
         let what = Publication { topic, payload, qos: Qos::AtMostOnce, retain, expiry_s: None };
         match cx.bridge.up(cx.now, client, Uplink::Publish { token: None, what }) {
             Taken::Done | Taken::Owed => {}
-            Taken::Full | Taken::Later(_) => base.counts.up(Count::Congested),
+            Taken::Full => base.counts.up(Count::Congested),
+            // They count as one session: who they are is not known.
+            Taken::Later(_) => base.counts.up(Count::OverLimit),
             Taken::Denied(why) => base.counts.up(refused(why)),
         }
     }

@@ -70,6 +70,8 @@ count! {
         RegistryFull = FAULTS { protocol: "mqttsn", blame: "peer", reason: "registry_full" };
         /// Too many publications of one device are unanswered.
         TooManyOwed = FAULTS { protocol: "mqttsn", blame: "peer", reason: "too_many_owed" };
+        /// A publication over a limit of its session.
+        OverLimit = FAULTS { protocol: "mqttsn", blame: "peer", reason: "over_limit" };
         /// The bridge had no room.
         Congested = FAULTS { protocol: "mqttsn", blame: "gateway", reason: "congested" };
         /// PUBLISH with QoS −1 while that is switched off.

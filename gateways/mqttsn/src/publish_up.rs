@@ -61,7 +61,9 @@ impl Session {
         }
         match cx.bridge.up(cx.now, client, Uplink::Publish { token: None, what }) {
             Taken::Done | Taken::Owed => {}
-            Taken::Full | Taken::Later(_) => base.counts.up(Count::Congested),
+            Taken::Full => base.counts.up(Count::Congested),
+            // Who publishes faster than it may gets no more answers out of it.
+            Taken::Later(_) => base.counts.up(Count::OverLimit),
             Taken::Denied(why) => match code(why) {
                 ReturnCode::Congestion => base.counts.up(Count::Congested),
                 _ => return self.refuse(base, cx, publish, Unfit::denied(why)),
@@ -185,9 +187,13 @@ fn publish_owed(
             receipts.settle(token, true);
             Reply::Accepted
         }
-        Taken::Full | Taken::Later(_) => {
+        Taken::Full => {
             receipts.cancel(token);
             congested(Count::Congested)
+        }
+        Taken::Later(_) => {
+            receipts.cancel(token);
+            congested(Count::OverLimit)
         }
         Taken::Denied(why) => {
             receipts.cancel(token);

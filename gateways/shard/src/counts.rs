@@ -1,4 +1,4 @@
-use bridge_core::metrics::{CONNECTIONS_HANDED_OVER, FORWARDED, POSTED, ROUTES};
+use bridge_core::metrics::{CONNECTIONS_HANDED_OVER, FORWARDED, LISTENER_REFUSED, POSTED, ROUTES};
 
 bridge_core::count! {
     /// What a shard counts.
@@ -17,6 +17,14 @@ bridge_core::count! {
         Posted = POSTED { result: "sent" };
         /// Messages that another shard had no room for.
         PostsRefused = POSTED { result: "refused" };
+        /// Datagrams from addresses that their listener does not hear.
+        DatagramDenied = LISTENER_REFUSED { type: "datagram", reason: "access" };
+        /// Connections from such addresses.
+        ConnectionDenied = LISTENER_REFUSED { type: "connection", reason: "access" };
+        /// Connections that found their listener full.
+        ConnectionFull = LISTENER_REFUSED { type: "connection", reason: "max_connections" };
+        /// Connections that came too fast after others.
+        ConnectionTooFast = LISTENER_REFUSED { type: "connection", reason: "max_conn_rate" };
         /// Gauge: addresses whose packets belong to another shard.
         Routes = ROUTES {};
         /// Addresses forgotten because there were too many.

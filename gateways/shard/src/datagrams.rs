@@ -38,9 +38,13 @@ impl Packet<'_> {
 }
 
 impl Shard {
-    /// One datagram from a socket of this shard. `proven`: by the association that it came through.
+    /// One datagram from a socket of this shard. `proven`: by the association that it came through. It is dropped unread when
+    /// its listener does not hear that address.
     #[inline]
     pub fn datagram(&mut self, now: Now, peer: Peer, proven: Proven<'_>, bytes: &[u8]) {
+        if !self.policies.admits(peer.listener, peer.addr.ip()) {
+            return self.counts.up(ShardCount::DatagramDenied);
+        }
         let route = if self.routes.is_empty() { None } else { self.routes.find(&peer, self.lane(&peer, bytes)) };
         let packet = Packet { peer, proven, bytes, entry: self.id, hops: 0 };
         match route.filter(|to| *to != self.id) {

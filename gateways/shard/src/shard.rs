@@ -10,6 +10,7 @@ use bridge_core::downlink::{Delivery, Downlink};
 use bridge_core::gate::Gates;
 use bridge_core::journal::Journal;
 use bridge_core::link::Link;
+use bridge_core::listeners::Listeners;
 use bridge_core::machine::{Cx, Handled, Input, Machine};
 use bridge_core::meter::{Counts, Meter};
 use bridge_core::outbox::{Outbox, Post};
@@ -81,6 +82,7 @@ pub struct Shard {
     pub(crate) id: ShardId,
     pub(crate) machines: Vec<Box<dyn Machine + Send>>,
     listeners: Vec<Listener>,
+    pub(crate) policies: Arc<Listeners>,
     pub(crate) around: Around,
     pub(crate) held: Held,
     pub(crate) routes: Routes,
@@ -129,6 +131,7 @@ impl Shard {
     #[must_use]
     pub fn new(settings: ShardSettings, machines: Vec<Box<dyn Machine + Send>>) -> Self {
         let ShardSettings { id, bridge, listeners, gates, directory, max_routes, durable, seed } = settings;
+        let policies = Arc::clone(&bridge.policy.listeners);
         let around = Around {
             bridge: Bridge::new(bridge),
             outbox: Outbox::default(),
@@ -143,6 +146,7 @@ impl Shard {
             id,
             machines,
             listeners,
+            policies,
             around,
             held: Held::default(),
             routes: Routes::new(max_routes, seed),
@@ -317,8 +321,9 @@ impl Shard {
     }
 
     /// These rules hold from now on; see [`Bridge::replace_rules`]. [`Shard::finish`] must follow.
-    pub fn replace_rules(&mut self, auth: Arc<AuthRules>, acl: Arc<Acl>) {
-        self.around.bridge.replace_rules(auth, acl);
+    pub fn replace_rules(&mut self, auth: Arc<AuthRules>, acl: Arc<Acl>, listeners: Arc<Listeners>) {
+        self.around.bridge.replace_rules(auth, acl, &listeners);
+        self.policies = listeners;
     }
 
     /// The configuration has changed: the machines read it anew.

@@ -4,9 +4,10 @@ use crate::counts::ShardCount;
 use crate::shard::Shard;
 use bridge_core::gate::Shut;
 use bridge_core::machine::{Handled, Input};
-use bridge_core::peer::{Peer, Proven, ShardId};
+use bridge_core::peer::{ListenerId, Peer, Proven, ShardId};
 use bridge_core::streams::{CloseReason, ConnRef, Streams};
 use bridge_core::time::Now;
+use std::net::IpAddr;
 
 /// A connection whose client lives on another shard: it goes there, with all that was read of it and not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,17 @@ pub struct Handover {
 }
 
 impl Shard {
+    /// Whether a listener hears connections from this address: to be asked before anything is done for one. One that is
+    /// not heard is counted, and the driver is to close it.
+    #[must_use]
+    pub fn hears(&self, listener: ListenerId, address: IpAddr) -> bool {
+        let heard = self.policies.admits(listener, address);
+        if !heard {
+            self.counts.up(ShardCount::ConnectionDenied);
+        }
+        heard
+    }
+
     /// A connection has come. It has a place at its listener's gate until [`Shard::stream_closed`] or
     /// [`Shard::stream_done`].
     ///
@@ -25,7 +37,15 @@ impl Shard {
     /// Why it is not let in: the driver is to close it.
     pub fn opened(&mut self, now: Now, peer: Peer, proven: Proven<'_>) -> Result<ConnRef, Shut> {
         let now = self.advance(now);
-        self.around.gates.enter(peer.listener, now)?;
+        if !self.hears(peer.listener, peer.addr.ip()) {
+            return Err(Shut::Denied);
+        }
+        self.around.gates.enter(peer.listener, now).inspect_err(|shut| {
+            self.counts.up(match shut {
+                Shut::TooFast => ShardCount::ConnectionTooFast,
+                Shut::Full | Shut::Denied => ShardCount::ConnectionFull,
+            });
+        })?;
         self.adopt(now, peer, proven).inspect_err(|_full| self.around.gates.leave(peer.listener))
     }
 

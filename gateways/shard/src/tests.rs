@@ -1,10 +1,13 @@
 mod streams;
 
 use super::*;
+use crate::counts::ShardCount;
+use bridge_core::access::AccessList;
 use bridge_core::ask::{Answer, Ask};
 use bridge_core::auth::{self, AuthRules, ChainEntry, EntryKind, Opinion, StoreId};
 use bridge_core::bridge::{BridgeSettings, Policy};
-use bridge_core::gate::Gates;
+use bridge_core::gate::{Gate, Gates, Shut};
+use bridge_core::listeners::{ListenerPolicy, Listeners};
 use bridge_core::machine::{Cx, Handled, Input, Machine};
 use bridge_core::owners::{Directory, Owner};
 use bridge_core::peer::{GatewayId, ListenerId, Peer, Proven, ShardId};
@@ -198,7 +201,7 @@ fn a_stores_word_goes_to_the_machine_that_asked() {
     let mut shard = shards(1).remove(0);
     let store = ChainEntry { gateways: Vec::new(), kind: EntryKind::Store(StoreId(0)) };
     let rules = |entries| Arc::new(AuthRules { entries, timeout_ms: 100, ..AuthRules::default() });
-    shard.replace_rules(rules(vec![store]), Arc::default());
+    shard.replace_rules(rules(vec![store]), Arc::default(), Arc::default());
     for word in [Some(Opinion::Allow { superuser: false }), Some(Opinion::Deny), None] {
         shard.datagram(START, peer(1), Proven::default(), b"?lamp");
         shard.finish(START);
@@ -220,4 +223,49 @@ fn a_stores_word_goes_to_the_machine_that_asked() {
         };
         assert_eq!(said(&mut shard), [expected.as_bytes()]);
     }
+}
+
+/// One shard whose listener 0 hears nobody but 127.0.0.2, and lets in two connections, one a second.
+fn guarded() -> Shard {
+    let mut shard = shards(1).remove(0);
+    let access = AccessList::from(&["allow 127.0.0.2".parse().unwrap()][..]);
+    let policy = ListenerPolicy { access, ..ListenerPolicy::default() };
+    shard.replace_rules(Arc::default(), Arc::default(), Arc::new(Listeners::new(vec![policy])));
+    shard.around.gates = Gates::new(vec![Gate::new(2, 1)]);
+    shard
+}
+
+fn refused(shard: &Shard) -> [u64; 4] {
+    [
+        ShardCount::DatagramDenied,
+        ShardCount::ConnectionDenied,
+        ShardCount::ConnectionFull,
+        ShardCount::ConnectionTooFast,
+    ]
+    .map(|what| shard.counts.get(what))
+}
+
+#[test]
+fn a_datagram_from_an_address_that_is_not_heard_is_dropped_unread() {
+    let mut shard = guarded();
+    shard.datagram(START, peer(1), Proven::default(), b"a");
+    let heard = Peer { addr: SocketAddr::from(([127, 0, 0, 2], 1)), ..peer(1) };
+    shard.datagram(START, heard, Proven::default(), b"b");
+    assert_eq!((said(&mut shard), refused(&shard)), (vec![b"b".to_vec()], [1, 0, 0, 0]));
+}
+
+#[test]
+fn a_connection_that_may_not_come_is_counted_by_what_keeps_it_out() {
+    let mut shard = guarded();
+    let heard = Peer { addr: SocketAddr::from(([127, 0, 0, 2], 1)), ..peer(1) };
+    let at = |mono_ms| Now { mono_ms, wall_ms: 0 };
+    let mut opened = |mono_ms, peer| shard.opened(at(mono_ms), peer, Proven::default()).err();
+    assert_eq!(
+        [opened(0, peer(1)), opened(0, heard), opened(0, heard)],
+        [Some(Shut::Denied), None, Some(Shut::TooFast)]
+    );
+    assert_eq!([opened(1000, heard), opened(2000, heard)], [None, Some(Shut::Full)]);
+    assert_eq!((refused(&shard), shard.streams().len()), ([0, 1, 1, 1], 2));
+    assert!(shard.hears(ListenerId(0), heard.addr.ip()) && !shard.hears(ListenerId(0), peer(1).addr.ip()));
+    assert_eq!((refused(&shard)[1], shard.around.gates.get(ListenerId(0)).unwrap().sessions()), (2, 2));
 }

@@ -11,6 +11,7 @@ use auth::{FileStore, Loaded, Pool, PoolSettings, Reply, Store, Stores};
 use bridge_core::acl::Acl;
 use bridge_core::auth::{AuthRules, ChainEntry, EntryKind, StoreId};
 use bridge_core::config::{AclConfig, RuleConfig, read_rules};
+use bridge_core::listeners::Listeners;
 use bridge_core::meter::Meter;
 use bridge_core::peer::{GatewayId, ListenerId};
 use config::{Config, KeyPath};
@@ -27,6 +28,8 @@ pub(crate) struct Rules {
     pub(crate) auth: Arc<AuthRules>,
     /// Who may do what.
     pub(crate) acl: Arc<Acl>,
+    /// Whom the listeners hear, and how much each of their sessions may publish.
+    pub(crate) listeners: Arc<Listeners>,
 }
 
 /// The stores of the chain, and the threads that ask them.
@@ -57,7 +60,7 @@ impl Access {
         let settings = PoolSettings::for_cores(cores, config.auth.timeout.get());
         let pool = Pool::start(settings, Stores::new())
             .map_err(|fault| Failure::Running(format!("cannot start a thread for passwords: {fault}")))?;
-        let rules = Rules { auth: Arc::default(), acl: Arc::default() };
+        let rules = Rules { auth: Arc::default(), acl: Arc::default(), listeners: Arc::default() };
         let mut access = Self { pool: Arc::new(pool), node: node.into(), files: BTreeMap::new(), next: 0, rules };
         access.apply(config, files).map_err(Failure::Running)?;
         Ok(access)
@@ -123,7 +126,9 @@ impl Access {
         self.pool.replace(by_number.collect());
         self.pool.be_patient(config.auth.timeout.get());
         warn_if_nobody_may_come_in(&config.auth);
-        self.rules = Rules { auth: Arc::new(self.chain(config)), acl: config.acl.compiled(&rules, &self.node) };
+        let listeners = Arc::new(listeners(config));
+        self.rules =
+            Rules { auth: Arc::new(self.chain(config)), acl: config.acl.compiled(&rules, &self.node), listeners };
         Ok(())
     }
 
@@ -198,6 +203,21 @@ fn read_bounded(path: &Path) -> io::Result<String> {
         return Err(io::Error::other("it is larger than 1 MiB"));
     }
     Ok(text)
+}
+
+/// What is set for each listener. Lists of addresses that can hardly be meant as they stand are told of.
+fn listeners(config: &Config) -> Listeners {
+    let policy = |listener: config::Listener<'_>| {
+        let (key, policy) = (listener.key().child("access"), listener.config.policy());
+        if let Some(rule) = policy.access.unreached() {
+            tracing::warn!(%key, "\"{rule}\" is never reached: a rule before it is about all addresses");
+        }
+        if policy.access.is_shut() {
+            tracing::warn!(%key, "nobody is heard: what no rule is about is denied, too; \"allow all\" goes last");
+        }
+        policy
+    };
+    Listeners::new(config.listeners().into_iter().map(policy).collect())
 }
 
 /// A chain that never decides, and no rule for those whom it leaves: surely not what was meant.

@@ -78,8 +78,8 @@ impl Reloading {
         }
         for shard in &self.reach.commands {
             // A shard that hears nothing any more has told why it ended.
-            let Rules { auth, acl } = rules.clone();
-            drop(shard.send(Command::Rules { auth, acl }).await);
+            let Rules { auth, acl, listeners } = rules.clone();
+            drop(shard.send(Command::Rules { auth, acl, listeners }).await);
             // Who has to ask anew does so under the new rules.
             drop(shard.send(Command::Reconfigure).await);
         }

@@ -8,8 +8,11 @@ mod tls;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use bridge_core::access::{AccessList, AccessRule};
 use bridge_core::config::check_template;
-use settings::{BindAddress, Section, Settings};
+use bridge_core::limit::SessionLimits;
+use bridge_core::listeners::ListenerPolicy;
+use settings::{BindAddress, PublishLimit, RateLimit, Section, Settings};
 
 pub use stream::{NoKeys, StreamListenerConfig};
 pub use tls::{SniConfig, TlsConfig, TlsVersion, Verify};
@@ -148,6 +151,12 @@ pub struct ListenerConfig {
     pub max_connections: u32,
     /// New sessions per second; more are refused. 0 = no limit.
     pub max_conn_rate: u32,
+    /// Octets of topic and payload that each session may publish.
+    pub rate_limit: Option<RateLimit>,
+    /// Messages that each session may publish.
+    pub publish_limit: Option<PublishLimit>,
+    /// Which addresses are heard: the first rule that an address lies in decides, and one that is in none is not heard.
+    pub access: Vec<AccessRule>,
     /// Prefix of every topic of this listener's clients, instead of the gateway's; empty = the gateway's.
     pub mountpoint: String,
     /// Whether `[auth]` decides who comes in; else everybody does.
@@ -157,20 +166,33 @@ pub struct ListenerConfig {
 impl ListenerConfig {
     /// On this port of the node's own address, with standard limits.
     #[must_use]
-    pub const fn on(port: u16) -> Self {
+    pub fn on(port: u16) -> Self {
         Self {
             bind: BindAddress::Port(port),
             max_connections: 1_024_000,
             max_conn_rate: 1000,
+            rate_limit: None,
+            publish_limit: None,
+            access: vec![AccessRule::ALLOW_ALL],
             mountpoint: String::new(),
             enable_authn: true,
         }
+    }
+
+    /// What shards are told of it.
+    #[must_use]
+    pub fn policy(&self) -> ListenerPolicy {
+        let limits = SessionLimits::new(self.rate_limit, self.publish_limit);
+        ListenerPolicy { access: AccessList::from(&*self.access), limits }
     }
 
     /// Takes from `newer` what may change while the node runs.
     fn reload(&mut self, newer: &Self) {
         self.max_connections = newer.max_connections;
         self.max_conn_rate = newer.max_conn_rate;
+        self.rate_limit = newer.rate_limit;
+        self.publish_limit = newer.publish_limit;
+        self.access.clone_from(&newer.access);
         self.enable_authn = newer.enable_authn;
     }
 
@@ -179,11 +201,12 @@ impl ListenerConfig {
         s.leaf("bind", &mut self.bind);
         s.leaf("max_connections", &mut self.max_connections);
         s.leaf("max_conn_rate", &mut self.max_conn_rate);
+        s.leaf("rate_limit", &mut self.rate_limit);
+        s.leaf("publish_limit", &mut self.publish_limit);
+        s.list("access", &mut self.access);
         s.checked("mountpoint", &mut self.mountpoint, |mountpoint| check_template(mountpoint));
         s.leaf("enable_authn", &mut self.enable_authn);
-        s.not_in_this_version(&["rate_limit", "publish_limit", "access"]);
-        s.renamed(&[("max_clients", "max_connections")]);
-        s.renamed_and_not_in_this_version(&[("access_rules", "access")]);
+        s.renamed(&[("max_clients", "max_connections"), ("access_rules", "access")]);
     }
 }
 

@@ -23,6 +23,7 @@ use crate::udp::{Batch, BoundUdp, SendQueue, UdpListener};
 use bridge_core::acl::Acl;
 use bridge_core::ask::Answer;
 use bridge_core::auth::AuthRules;
+use bridge_core::listeners::Listeners;
 use bridge_core::meter::{Counts, Meter};
 use bridge_core::peer::{GatewayId, ListenerId, Peer, Proven, ShardId};
 use bridge_core::time::{Deadline, Now};
@@ -65,6 +66,8 @@ pub enum Command {
         auth: Arc<AuthRules>,
         /// Who may publish and subscribe where.
         acl: Arc<Acl>,
+        /// Whom the listeners hear, and how much each of their sessions may publish.
+        listeners: Arc<Listeners>,
     },
     /// Bring the gauges up to date and say how the links are.
     Report(oneshot::Sender<Report>),
@@ -254,7 +257,7 @@ impl Driver {
                     self.shard.drain(now, until);
                 }
                 Command::Reconfigure => self.shard.reconfigure(now),
-                Command::Rules { auth, acl } => self.shard.replace_rules(auth, acl),
+                Command::Rules { auth, acl, listeners } => self.shard.replace_rules(auth, acl, listeners),
                 Command::Report(answer) => {
                     self.gauge();
                     let links = self.lines.report(now, &self.shard);

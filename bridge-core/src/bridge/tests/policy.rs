@@ -5,6 +5,7 @@ use super::*;
 use crate::acl::{Acl, AclRule, Actions, RuleTopic, Verdict, Who};
 use crate::auth::{Answer, AuthRules, ChainEntry, EntryKind, Opinion, StoreId};
 use crate::events::{EventSettings, GatewayNames};
+use crate::listeners::Listeners;
 use crate::peer::Proven;
 use crate::uplink::{Admission, Applicant, Ending, Identity, Online, Password};
 
@@ -119,7 +120,7 @@ fn new_rules_hold_at_once_for_what_comes_and_not_for_what_is_there() {
     world.subscribe(lamp, "a", Qos::AtMostOnce);
     assert_eq!(publish(&mut world, lamp, "a"), Taken::Done);
     let Policy { auth, acl, .. } = ruled(vec![deny("a")]);
-    world.bridge.replace_rules(auth, acl);
+    world.bridge.replace_rules(auth, acl, &Listeners::default());
     assert_eq!(publish(&mut world, lamp, "a"), DENIED);
     assert_eq!(world.try_subscribe(lamp, "a", Qos::AtMostOnce), DENIED);
     world.handed.clear();
@@ -184,7 +185,7 @@ fn new_rules_tell_those_who_wait_to_come_again() {
     let mut world = World::with_policy(1, "", Options::new(), asking());
     assert_eq!(world.bridge.admit(world.now, Token(3), &applicant("ann")), Admission::Parked);
     world.notices.clear();
-    world.bridge.replace_rules(Arc::default(), Arc::default());
+    world.bridge.replace_rules(Arc::default(), Arc::default(), &Listeners::default());
     world.settle();
     let verdict = Err(Refusal::Busy);
     assert_eq!(world.notices, [Notice::Decided { gateway: SN, applicant: Token(3), verdict, link: None }]);

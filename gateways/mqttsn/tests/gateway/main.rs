@@ -14,6 +14,7 @@ mod connecting;
 mod contract_access;
 mod contract_frames;
 mod contract_keys;
+mod contract_limits;
 mod contract_resuming;
 mod contract_sleep;
 mod corpus;

@@ -187,3 +187,21 @@ fn the_hashes_of_these_tests_are_what_they_say() {
         assert!(PasswordHash::try_from(hash).unwrap().verify(password.as_bytes()));
     }
 }
+
+#[test]
+fn each_listener_has_its_own_policy_under_its_own_number() {
+    let mut config = config(&[], None);
+    let limited = ListenerConfig { publish_limit: Some("1/s".parse().unwrap()), ..ListenerConfig::on(1886) };
+    let guarded = ListenerConfig { access: vec!["deny all".parse().unwrap()], ..ListenerConfig::on(1887) };
+    config.gateways.mqttsn.listeners.udp.extend([("a".to_owned(), limited), ("z".to_owned(), guarded)]);
+    let mut access = Access::start(&config, "north").unwrap();
+    let seen = |rules: &Rules| -> Vec<(bool, bool)> {
+        rules.listeners.iter().map(|policy| (policy.limits.is_none(), policy.access.is_open())).collect()
+    };
+    // In the order of their names: a, default, z.
+    assert_eq!(seen(&access.rules()), [(false, true), (true, true), (true, false)]);
+    let heard = |number| access.rules().listeners.admits(ListenerId(number), [127, 0, 0, 1].into());
+    assert_eq!([0, 1, 2].map(heard), [true, true, false]);
+    config.gateways.mqttsn.listeners.udp.insert("z".into(), ListenerConfig::on(1887));
+    assert_eq!(seen(&access.reload(&config).unwrap()), [(false, true), (true, true), (true, true)]);
+}

@@ -101,7 +101,12 @@ pub(crate) fn shards(
             listeners: mountpoints.iter().cloned().map(ListenerRules::new).collect(),
             node: node.name.into(),
             status,
-            policy: Policy { auth: Arc::clone(&rules.auth), acl: Arc::clone(&rules.acl), events: events.clone() },
+            policy: Policy {
+                auth: Arc::clone(&rules.auth),
+                acl: Arc::clone(&rules.acl),
+                listeners: Arc::clone(&rules.listeners),
+                events: events.clone(),
+            },
             seed: seed()?,
         };
         let settings = ShardSettings {

@@ -36,6 +36,7 @@ fn only_the_listeners_that_are_named_exist_and_what_they_leave_out_is_standard()
     assert_eq!(config.udp["north"].bind, "[::]:1".parse().unwrap());
     assert_eq!(config.udp["south"], ListenerConfig { max_connections: 5, ..ListenerConfig::on(1884) });
     assert_eq!(read("").0, ListenersConfig::standard_udp(1884));
+    assert_eq!(ListenerConfig::on(1884).policy(), ListenerPolicy::default());
 }
 
 #[test]
@@ -84,12 +85,15 @@ fn a_listener_of_streams_reads_back_as_it_is_written() {
 #[test]
 fn what_may_change_while_the_node_runs_is_taken_and_no_more() {
     let (mut old, _) = read_into(streams(), "[tcp.a]\n[tls.b]\n[tls.c]");
-    let text = "[tcp.a]\nbind = 1\nmax_connections = 3\nframing = \"x\"\n[tls.b]\nmax_conn_rate = 4\n\
+    let text = "[tcp.a]\nbind = 1\nmax_connections = 3\nframing = \"x\"\nrate_limit = \"1KB/s\"\n\
+                publish_limit = \"5/s\"\naccess = [\"deny 10.0.0.0/8\", \"allow all\"]\n[tls.b]\nmax_conn_rate = 4\n\
                 [tls.b.tls]\ncert_file = \"c\"\nkey_file = \"k\"";
     let (newer, _) = read_into(streams(), text);
     old.reload(&newer);
     let StreamListenerConfig { common, protocol, .. } = &old.tcp["a"];
     assert_eq!((common.bind, common.max_connections, protocol.framing.as_str()), (BindAddress::Port(8090), 3, ""));
+    assert_eq!(common.policy(), newer.tcp["a"].common.policy());
+    assert!(!common.policy().limits.is_none() && !common.policy().access.is_open());
     assert_eq!((old.tls["b"].common.max_conn_rate, &old.tls["b"].tls), (4, &newer.tls["b"].tls));
     assert!(old.tls.contains_key("c"));
 }
@@ -100,8 +104,13 @@ fn what_is_not_there_is_refused() {
     for (text, expected) in [
         ("dtls.default.bind = 1885",   "dtls: not in this version"),
         ("tcp.default.bind = 1885",    "tcp: not in this version"),
-        ("udp.a.rate_limit = \"\"",    "udp.a.rate_limit: not in this version"),
-        ("udp.a.access_rules = []",    "udp.a.access_rules: is EMQX's name: here it is `access`, not in this version"),
+        ("udp.a.rate_limit = 5",       "udp.a.rate_limit: expected bytes per interval, like \"1KB/s\", \"64KB/10s\" or \"1KB/s,burst=4KB\", found the number 5"),
+        ("udp.a.rate_limit = \"0KB/s\"", "udp.a.rate_limit: \"0KB/s\" lets nothing through; \"\" is no limit"),
+        ("udp.a.publish_limit = \"10\"", "udp.a.publish_limit: expected publications per interval, like \"10/60s\" or \"100/m,burst=10\", found \"10\""),
+        ("udp.a.access = \"allow all\"", "udp.a.access: expected an array, like [\"…\", \"…\"], found \"allow all\""),
+        ("udp.a.access = [\"allow all\", \"deny\"]", "udp.a.access[1]: expected a rule like \"allow all\", \"deny 10.0.0.0/8\" or \"allow 192.168.1.5\", found \"deny\""),
+        ("udp.a.access = [\"deny 10.0.0.0/33\"]", "udp.a.access[0]: \"deny 10.0.0.0/33\" is no rule: 10.0.0.0/33 has a prefix that is no number from 0 to 32"),
+        ("udp.a.access_rules = []",    "udp.a.access_rules: is EMQX's name: here it is `access`"),
         ("udp.a.ssl = {}",             "udp.a.ssl: is EMQX's name: here it is `tls`, not in this version"),
         ("udp.a.proxy_protocol = true", "udp.a.proxy_protocol: not in this version"),
         ("udp.a.max_clients = 1",      "udp.a.max_clients: is EMQX's name: here it is `max_connections`"),

@@ -249,7 +249,7 @@ fn a_store_is_asked_and_its_word_reaches_the_device_at_once_or_later() {
     let length = device.recv(&mut told).expect("an answer within 5 s");
     assert_eq!(&told[..length], b"slow");
 
-    let rules = Command::Rules { auth: Arc::default(), acl: Arc::default() };
+    let rules = Command::Rules { auth: Arc::default(), acl: Arc::default(), listeners: Arc::default() };
     node.commands[0].blocking_send(rules).unwrap();
     assert_eq!(ask(&device, b"?wrong"), b"wrong at once", "without entries everybody may come in");
     node.stop();
