@@ -5,8 +5,10 @@
 //! one decision may take. Whatever is in doubt keeps the client out.
 
 mod admissions;
+mod psk;
 
 pub use admissions::{Admissions, Decided, MAX_WAITING};
+pub use psk::PskKeys;
 
 use crate::peer::{GatewayId, ListenerId};
 use crate::slab::Key;

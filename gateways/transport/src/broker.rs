@@ -1,11 +1,11 @@
 //! The connection to a broker: a name is looked up, TCP connects, TLS and WebSocket shake hands, and then bytes flow.
 //! What the bytes mean is the link's business.
 
-mod fault;
+pub(crate) mod fault;
 mod local;
 #[cfg(test)]
 mod tests;
-mod tls;
+pub(crate) mod tls;
 mod web;
 mod wire;
 

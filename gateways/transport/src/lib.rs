@@ -11,6 +11,7 @@ pub mod errand;
 pub mod interfaces;
 mod ready;
 mod rest;
+pub mod stream;
 #[expect(unsafe_code, reason = "batch datagram syscalls; audited in docs/unsafe.md")]
 mod sys;
 pub mod udp;

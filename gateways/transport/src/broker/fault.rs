@@ -142,7 +142,7 @@ fn is_name_mismatch(verdict: X509VerifyResult) -> bool {
 }
 
 /// The first reason in `stack`, without error codes and source lines of OpenSSL.
-pub(super) fn first_reason(stack: &ErrorStack) -> String {
+pub(crate) fn first_reason(stack: &ErrorStack) -> String {
     let reason = stack.errors().iter().find_map(openssl::error::Error::reason);
     reason.unwrap_or("the connection broke").to_owned()
 }

@@ -147,14 +147,14 @@ fn protocol_list(names: &[String]) -> Result<Vec<u8>, TlsFault> {
     Ok(list)
 }
 
-fn private_key(path: &Path) -> Result<PKey<Private>, TlsFault> {
+pub(crate) fn private_key(path: &Path) -> Result<PKey<Private>, TlsFault> {
     // Any pass phrase, given beforehand, keeps OpenSSL from asking for one on the terminal.
     PKey::private_key_from_pem_passphrase(&read(path, "key_file")?, b"-")
         .map_err(|_stack| TlsFault::file("key_file", path, "no private key in it that is not encrypted"))
 }
 
 /// The certificates of a PEM file, at least one.
-fn certificates(path: &Path, key: &'static str) -> Result<Vec<X509>, TlsFault> {
+pub(crate) fn certificates(path: &Path, key: &'static str) -> Result<Vec<X509>, TlsFault> {
     let certificates = X509::stack_from_pem(&read(path, key)?).unwrap_or_default();
     if certificates.is_empty() { Err(TlsFault::file(key, path, "no certificate in it")) } else { Ok(certificates) }
 }
