@@ -33,3 +33,4 @@ mod sleep;
 mod sn;
 mod startup;
 mod tls;
+mod web_socket;

@@ -18,7 +18,7 @@ use crate::process::{Dir, Setup};
 use crate::sn::Device;
 
 /// Writes a certificate that vouches for itself, and its key; returns their paths.
-fn certificate(dir: &Dir, host: &str) -> [String; 2] {
+pub(crate) fn certificate(dir: &Dir, host: &str) -> [String; 2] {
     let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
     let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
     let mut name = X509NameBuilder::new().unwrap();
@@ -79,4 +79,26 @@ fn a_certificate_that_nobody_vouches_for_keeps_the_link_down_and_the_operator_to
         .start();
     let body = tidegate.readyz_until(|code, body| code == 503 && body.contains("certificate"));
     assert!(body.contains("not trusted"), "{body}");
+}
+
+#[test]
+fn a_broker_that_wants_a_client_certificate_gets_ours_or_says_that_it_wants_one() {
+    let dir = Dir::new();
+    let (files, ours) = (certificate(&dir, "localhost"), certificate(&dir, "gateway.example"));
+    let port = free_port();
+    let [cert, key] = &files;
+    let wants = format!("cafile {}\nrequire_certificate true\nuse_identity_as_username true", ours[0]);
+    let options = format!("user root\nlistener {port} 127.0.0.1\ncertfile {cert}\nkeyfile {key}\n{wants}");
+    let Some(broker) = Mosquitto::start(&options) else { return };
+    let setup =
+        || Setup::new().set("BROKER__URL", &format!("mqtts://localhost:{port}")).set("BROKER__TLS__CA_FILE", &files[0]);
+    let without = setup().start();
+    without.readyz_until(|code, body| code == 503 && body.contains("the broker wants a client certificate"));
+
+    let with = setup().set("BROKER__TLS__CERT_FILE", &ours[0]).set("BROKER__TLS__KEY_FILE", &ours[1]).start().ready();
+    let mut ops = MqttClient::connect("ops", broker.port);
+    ops.subscribe("up", 1);
+    let mut device = Device::connect(with.mqttsn(), "lamp");
+    device.publish(Topic::Short(*b"up"), "on", Qos::AtLeastOnce, false);
+    assert_eq!(ops.message().payload, "on");
 }

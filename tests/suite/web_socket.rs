@@ -1,0 +1,103 @@
+//! The link to a broker over WebSocket: mosquitto with a listener for it.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener};
+use std::thread;
+
+use codec_mqttsn::{Qos, Topic};
+
+use crate::mosquitto::{Door, Mosquitto, free_port};
+use crate::mqtt::MqttClient;
+use crate::process::{Dir, Setup, program, skip};
+use crate::sn::Device;
+use crate::tls::certificate;
+
+/// A mosquitto with a WebSocket listener besides its plain one, and that one's port. `options`: lines about it.
+fn mosquitto(options: &str) -> Option<(Mosquitto, u16)> {
+    let binary = std::fs::read(program("mosquitto")?).expect("it can be read");
+    if !binary.windows(LIBRARY.len()).any(|octets| octets == LIBRARY) {
+        return skip("this mosquitto is built without WebSocket");
+    }
+    let port = free_port();
+    // As root it would give up its rights, and then could not read a key.
+    let options = format!("user root\nlistener {port} 127.0.0.1\nprotocol websockets\n{options}");
+    Mosquitto::start(&options).map(|broker| (broker, port))
+}
+
+/// What a mosquitto with WebSocket says at its start.
+const LIBRARY: &[u8] = b"Opening websockets listen socket";
+
+#[test]
+fn messages_go_both_ways_over_web_socket() {
+    for protocol in ["5", "3.1.1"] {
+        let Some((broker, port)) = mosquitto("") else { return };
+        let tidegate = Setup::new()
+            .set("BROKER__URL", &format!("ws://127.0.0.1:{port}/mqtt"))
+            .set("BROKER__PROTOCOL", protocol)
+            .start()
+            .ready();
+        let mut ops = MqttClient::connect("ops", broker.port);
+        ops.subscribe("up/#", 2);
+        let mut device = Device::connect(tidegate.mqttsn(), "lamp");
+        device.subscribe("down", Qos::ExactlyOnce);
+        let topic = device.register("up/lamp");
+        for (qos, level) in [(Qos::AtMostOnce, 0), (Qos::AtLeastOnce, 1), (Qos::ExactlyOnce, 2)] {
+            // Longer than one frame of ours could tell in a single octet.
+            let payload = format!("{level} {}", "x".repeat(1000));
+            device.publish(Topic::Normal(topic), &payload, qos, false);
+            let heard = ops.message();
+            assert_eq!((heard.topic.as_str(), heard.payload, heard.qos), ("up/lamp", payload, level));
+        }
+        ops.publish("down", "on", false);
+        assert_eq!(device.message().payload, "on");
+    }
+}
+
+#[test]
+fn messages_go_over_web_socket_in_tls() {
+    let dir = Dir::new();
+    let [cert, key] = certificate(&dir, "localhost");
+    let Some((broker, port)) = mosquitto(&format!("certfile {cert}\nkeyfile {key}")) else { return };
+    let tidegate = Setup::new()
+        .set("BROKER__URL", &format!("wss://localhost:{port}"))
+        .set("BROKER__TLS__CA_FILE", &cert)
+        .start()
+        .ready();
+    let mut ops = MqttClient::connect("ops", broker.port);
+    ops.subscribe("up", 1);
+    let mut device = Device::connect(tidegate.mqttsn(), "lamp");
+    device.publish(Topic::Short(*b"up"), "on", Qos::AtLeastOnce, false);
+    assert_eq!(ops.message().payload, "on");
+}
+
+#[test]
+fn a_link_over_web_socket_comes_back_and_what_waited_arrives() {
+    let Some((broker, port)) = mosquitto("") else { return };
+    let mut door = Door::to(port);
+    let tidegate = Setup::new().set("BROKER__URL", &format!("ws://127.0.0.1:{}", door.port)).start().ready();
+    let mut ops = MqttClient::connect("ops", broker.port);
+    ops.subscribe("up", 1);
+    let mut device = Device::connect(tidegate.mqttsn(), "lamp");
+    door.shut();
+    tidegate.readyz_until(|code, _| code == 503);
+    let sent = device.send_publish(Topic::Short(*b"up"), "on", Qos::AtLeastOnce, false);
+    door.open();
+    assert_eq!(device.puback().0, sent);
+    assert_eq!(ops.message().payload, "on");
+}
+
+#[test]
+fn a_web_server_that_refuses_is_told_in_its_words() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for mut coming in listener.incoming().map_while(Result::ok) {
+            let mut request = [0; 1024];
+            drop(coming.read(&mut request));
+            drop(coming.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 8\r\n\r\nnot you\n"));
+        }
+    });
+    let tidegate = Setup::new().set("BROKER__URL", &format!("ws://127.0.0.1:{port}/mqtt")).start();
+    let expected = format!("ws://127.0.0.1:{port}/mqtt answered HTTP 403 Forbidden: not you");
+    tidegate.readyz_until(|code, body| code == 503 && body.contains(&expected));
+}
