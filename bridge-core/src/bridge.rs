@@ -6,6 +6,7 @@
 mod client;
 mod inbound;
 mod limited;
+mod lines;
 mod memory;
 mod policy;
 mod settings;
@@ -14,6 +15,7 @@ mod subscriptions;
 mod tests;
 
 pub use inbound::{Arrival, Recipient};
+pub use lines::LinkId;
 pub use memory::{FilterRecord, LinkChanges};
 pub use policy::Policy;
 pub use settings::{BridgeSettings, ListenerRules, NodeStatus};
@@ -36,14 +38,10 @@ use crate::upstream::Upstream;
 use client::Client;
 use codec_mqtt::Qos;
 use foldhash::quality::FixedState;
-use memory::Memory;
+use lines::{Line, Lines};
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::sync::Arc;
-
-/// A link of this shard, by number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LinkId(pub u16);
 
 /// Something that a machine is owed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,26 +106,10 @@ pub enum Notice {
     },
 }
 
-/// One link and what it holds at the broker.
-#[derive(Debug)]
-struct Line {
-    link: Link,
-    upstream: Upstream,
-    /// SUBSCRIBEs of the restoration that are not answered yet; `None` = not online.
-    restoring: Option<Vec<u32>>,
-    memory: Memory,
-}
-
-impl Line {
-    fn is_ready(&self) -> bool {
-        self.restoring.as_ref().is_some_and(Vec::is_empty)
-    }
-}
-
 /// See the [module](self).
 #[derive(Debug)]
 pub struct Bridge {
-    lines: Vec<Line>,
+    lines: Lines,
     clients: Slab<Client>,
     rules: Vec<ListenerRules>,
     node: Box<str>,
@@ -151,11 +133,10 @@ impl Bridge {
     pub fn new(settings: BridgeSettings) -> Self {
         let line = |(number, link)| {
             let seed = settings.seed.wrapping_add(number);
-            let (memory, upstream) = (Memory::default(), Upstream::new(seed));
-            Line { link: Link::new(link, seed), upstream, restoring: None, memory }.remembering()
+            Line::new(Link::new(link, seed), Upstream::new(seed)).remembering()
         };
         Self {
-            lines: (1..).zip(settings.links).map(line).collect(),
+            lines: Lines::new((1..).zip(settings.links).map(line)),
             clients: Slab::default(),
             rules: settings.listeners,
             node: settings.node,
@@ -180,7 +161,7 @@ impl Bridge {
     /// mountpoint, [`Refusal::Limit`] when 2^32 clients are there already.
     pub fn connect(&mut self, handle: Token, who: &Connect<'_>) -> Result<ClientRef, Refusal> {
         let mount = self.mountpoint(who)?;
-        let link = if who.connectionless { 0 } else { self.link_of(who.id.as_str()) };
+        let link = if who.connectionless { FIRST } else { self.link_of(who.id.as_str()) };
         let client = Client::new(handle, who, link, mount);
         self.clients.insert(client).map(ClientRef).ok_or(Refusal::Limit)
     }
@@ -208,14 +189,14 @@ impl Bridge {
         if let Err(refusal) = sender.may(&mut self.access, now, Action::Publish, what.topic.as_str()) {
             return Taken::Denied(refusal);
         }
-        let Some(line) = self.lines.get_mut(usize::from(sender.link)) else { return Taken::Full };
+        let Some(line) = self.lines.get_mut(sender.link) else { return Taken::Full };
         let origin = token.map(|token| Origin { gateway: sender.gateway, client: sender.handle, token });
         line.link.publish(now, origin, sender.mount.prefix(), what)
     }
 
     fn disconnect(&mut self, client: ClientRef) -> Taken {
         let Some(who) = self.clients.remove(client.0) else { return Taken::Denied(Refusal::NoSuchClient) };
-        let Some(line) = self.lines.get_mut(usize::from(who.link)) else { return Taken::Done };
+        let Some(line) = self.lines.get_mut(who.link) else { return Taken::Done };
         for place in who.places {
             if let Some(text) = line.upstream.leave(place.filter, client, place.subscription) {
                 line.link.unsubscribe(&text);
@@ -243,11 +224,11 @@ impl Bridge {
         }
     }
 
-    fn link_of(&self, client_id: &str) -> u16 {
+    fn link_of(&self, client_id: &str) -> LinkId {
         // The same in each process: what the broker has queued for a device lies in the session of its link.
         let hash = FixedState::with_seed(0).hash_one(client_id);
-        let count = u64::try_from(self.lines.len()).unwrap_or(1);
-        u16::try_from(hash.checked_rem(count).unwrap_or(0)).unwrap_or(0)
+        let number = hash.checked_rem(u64::from(self.lines.shared())).unwrap_or(0);
+        LinkId::shared(u16::try_from(number).unwrap_or(0))
     }
 
     /// What a machine is owed next.
@@ -258,23 +239,30 @@ impl Bridge {
     /// Works through what the links have said since the last call: turns it into notices. To be called after anything
     /// was done with a link.
     pub fn settle(&mut self, now: Now) {
-        for number in 0..self.lines.len() {
-            self.settle_line(now, number);
+        let mut changed = false;
+        while let Some(line) = self.lines.take_marked() {
+            changed = true;
+            self.settle_line(now, line);
+            self.lines.looked_at(line);
         }
-        let reachable = !self.lines.is_empty() && self.lines.iter().all(Line::is_ready);
+        let reachable = if changed { self.all_ready() } else { self.reachable };
         if reachable != self.reachable {
             self.reachable = reachable;
             self.notices.push_back(Notice::Broker { reachable });
         }
     }
 
-    fn settle_line(&mut self, now: Now, number: usize) {
-        while let Some(event) = self.lines.get_mut(number).and_then(|line| line.link.take_event()) {
+    fn all_ready(&self) -> bool {
+        self.lines.shared() > 0 && self.lines.iter_shared().all(Line::is_ready)
+    }
+
+    fn settle_line(&mut self, now: Now, number: LinkId) {
+        while let Some(event) = self.lines.take_event(number) {
             self.on_event(now, number, event);
         }
     }
 
-    fn on_event(&mut self, now: Now, number: usize, event: LinkEvent) {
+    fn on_event(&mut self, now: Now, number: LinkId, event: LinkEvent) {
         match event {
             LinkEvent::Settled { origin, outcome } => {
                 let Origin { gateway, client, token } = origin;
@@ -293,7 +281,7 @@ impl Bridge {
                 }
             }
             LinkEvent::Room => {
-                if number == 0
+                if number == FIRST
                     && let Some(online) = self.unsaid
                 {
                     self.publish_status(now, online);
@@ -305,7 +293,7 @@ impl Bridge {
 
     /// Says retained that the node is there, or that it leaves.
     fn publish_status(&mut self, now: Now, online: bool) {
-        let (Some(status), Some(line)) = (&self.status, self.lines.first_mut()) else { return };
+        let (Some(status), Some(line)) = (&self.status, self.lines.get_mut(FIRST)) else { return };
         let taken = line.link.publish(now, None, "", &status.publication(online));
         self.unsaid = (taken == Taken::Full).then_some(online);
         if matches!(taken, Taken::Denied(_)) {
@@ -317,11 +305,13 @@ impl Bridge {
     pub fn drain(&mut self, now: Now) {
         self.draining = true;
         // While the first link is away its will has said so; else its goodbye takes the will back.
-        if self.lines.first().is_some_and(|line| line.restoring.is_some()) {
+        if self.lines.get(FIRST).is_some_and(|line| line.restoring.is_some()) {
             self.publish_status(now, false);
         }
-        for line in &mut self.lines {
-            line.link.drain(now);
+        for line in self.lines.ids() {
+            if let Some(line) = self.lines.get_mut(line) {
+                line.link.drain(now);
+            }
         }
     }
 
@@ -334,35 +324,37 @@ impl Bridge {
     /// When [`Bridge::timer`] is due.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Deadline> {
-        let links = self.lines.iter().map(|line| line.link.next_deadline());
-        links.fold(self.admissions.next_deadline(), earliest)
+        earliest(self.lines.next_deadline(), self.admissions.next_deadline())
     }
 
-    /// Time has come to `now`.
+    /// Time has come to `now`. [`Bridge::settle`] must follow.
     pub fn timer(&mut self, now: Now) {
         self.admissions.timer(now);
-        for line in &mut self.lines {
-            if line.link.next_deadline().is_some_and(|deadline| deadline.is_due(now)) {
-                line.link.timer(now);
-            }
-        }
+        self.lines.timer(now);
     }
 
-    /// How many links there are; they are numbered from 0.
+    /// How many links there are from the start to the end: [`LinkId::shared`] numbers them.
     #[must_use]
-    pub fn links(&self) -> u16 {
-        u16::try_from(self.lines.len()).unwrap_or(u16::MAX)
+    pub const fn links(&self) -> u16 {
+        self.lines.shared()
+    }
+
+    /// The next link that has something for its driver to do, after [`Bridge::settle`]: octets to be written, a wish, or
+    /// to be forgotten, since it is there no more. A link is named once until it is taken; what its driver could not do it
+    /// does when its connection lets it.
+    pub fn take_touched_line(&mut self) -> Option<LinkId> {
+        self.lines.take_called()
     }
 
     /// A link, for its driver.
     #[must_use]
     pub fn link(&self, id: LinkId) -> Option<&Link> {
-        self.lines.get(usize::from(id.0)).map(|line| &line.link)
+        self.lines.get(id).map(|line| &line.link)
     }
 
     /// A link, for its driver. [`Bridge::settle`] must follow.
     pub fn link_mut(&mut self, id: LinkId) -> Option<&mut Link> {
-        self.lines.get_mut(usize::from(id.0)).map(|line| &mut line.link)
+        self.lines.get_mut(id).map(|line| &mut line.link)
     }
 
     /// True while every link is online with all its subscriptions in force.
@@ -374,7 +366,7 @@ impl Bridge {
     /// For whoever reports.
     #[must_use]
     pub fn meters(&self) -> Vec<Arc<Meter>> {
-        let links = self.lines.iter().map(|line| line.link.meter());
+        let links = self.lines.iter_shared().map(|line| line.link.meter());
         [self.counts.meter(), self.admissions.meter(), self.access.meter()].into_iter().chain(links).collect()
     }
 
@@ -386,3 +378,6 @@ impl Bridge {
         self.counts.set(BridgeCount::Filters, filters as u64);
     }
 }
+
+/// The link that speaks for the node, on shard 0, and for who never connects.
+const FIRST: LinkId = LinkId::shared(0);

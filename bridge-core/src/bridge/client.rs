@@ -1,3 +1,4 @@
+use super::LinkId;
 use crate::acl::DecisionCache;
 use crate::limit::Spent;
 use crate::peer::{GatewayId, ListenerId};
@@ -13,7 +14,7 @@ pub(super) struct Client {
     pub(super) handle: Token,
     pub(super) gateway: GatewayId,
     pub(super) listener: ListenerId,
-    pub(super) link: u16,
+    pub(super) link: LinkId,
     pub(super) mount: Mountpoint,
     /// Its client id.
     pub(super) id: Box<str>,
@@ -36,7 +37,7 @@ pub(super) struct Place {
 }
 
 impl Client {
-    pub(super) fn new(handle: Token, who: &Connect<'_>, link: u16, mount: Mountpoint) -> Self {
+    pub(super) fn new(handle: Token, who: &Connect<'_>, link: LinkId, mount: Mountpoint) -> Self {
         Self {
             handle,
             gateway: who.gateway,

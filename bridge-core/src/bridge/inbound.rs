@@ -61,14 +61,14 @@ impl Bridge {
     /// many were consumed; the rest is to be offered again, with more behind it. [`Bridge::handed_out`] and, sooner or
     /// later, [`Bridge::acknowledge`] must follow a message, [`Bridge::settle`] the call.
     pub fn receive<'b>(&mut self, now: Now, from: LinkId, bytes: &'b [u8]) -> (usize, Option<Arrival<'b>>) {
-        let Some(line) = self.lines.get_mut(usize::from(from.0)) else { return (bytes.len(), None) };
+        let Some(line) = self.lines.get_mut(from) else { return (bytes.len(), None) };
         let received = line.link.receive(now, bytes);
         let Some(inbound) = received.message else { return (received.consumed, None) };
         // What came before the message may say whom it concerns.
-        self.settle_line(now, usize::from(from.0));
+        self.settle_line(now, from);
         let mut recipients = std::mem::take(&mut self.recipients);
         let whole = inbound.publication;
-        let Some(line) = self.lines.get_mut(usize::from(from.0)) else { return (received.consumed, None) };
+        let Some(line) = self.lines.get_mut(from) else { return (received.consumed, None) };
         line.upstream.recipients(whole.topic.as_str(), inbound.subscription_ids(), whole.retain, |who, qos| {
             recipients.push(Recipient {
                 gateway: who.gateway,
@@ -91,7 +91,7 @@ impl Bridge {
 
     /// The broker may forget the message that `due` came with; in the order in which messages came over the link.
     pub fn acknowledge(&mut self, from: LinkId, due: AckDue) {
-        if let Some(line) = self.lines.get_mut(usize::from(from.0)) {
+        if let Some(line) = self.lines.get_mut(from) {
             line.link.acknowledge(due);
         }
     }

@@ -1,6 +1,7 @@
 //! What the next process must know to go on with the sessions of the links.
 
-use super::{Bridge, Line, LinkId};
+use super::lines::Line;
+use super::{Bridge, LinkId};
 use crate::link::SessionRecord;
 use crate::upstream::Change;
 
@@ -71,12 +72,14 @@ impl Bridge {
     /// before the link connects; the clients must be back ([`Uplink::Resubscribe`](crate::uplink::Uplink::Resubscribe))
     /// by then, too, since what nobody came back for is unsubscribed. Returns how many records made no sense.
     pub fn recall(&mut self, link: LinkId, records: impl IntoIterator<Item = FilterRecord>) -> usize {
-        self.lines.get_mut(usize::from(link.0)).map_or(0, |line| line.upstream.recall(records))
+        self.lines.get_mut(link).map_or(0, |line| line.upstream.recall(records))
     }
 
     /// What has changed of the links' sessions since it was asked last, by link. Nothing unless they are
     /// [`SessionScope::Durable`](crate::link::SessionScope::Durable); a filter that changed often is there once.
     pub fn take_link_changes(&mut self) -> Vec<LinkChanges> {
-        self.lines.iter_mut().filter_map(Line::take_changes).collect()
+        let mut changes = Vec::new();
+        self.lines.each_shared(|line| changes.extend(line.take_changes()));
+        changes
     }
 }

@@ -79,7 +79,7 @@ impl Bridge {
     pub(super) fn tell(&mut self, now: Now, client: ClientRef, what: &Event<'_>) {
         let (Some(who), Some(events)) = (self.clients.get(client.0), &mut self.events) else { return };
         let about = EventClient { gateway: who.gateway, id: &who.id, username: &who.identity.username };
-        let line = self.lines.get_mut(usize::from(who.link)).filter(|line| line.link.has_spare_room());
+        let line = self.lines.get_mut(who.link).filter(|line| line.link.has_spare_room());
         let taken =
             line.zip(events.write(now, &about, what)).map(|(line, message)| line.link.publish(now, None, "", &message));
         if !matches!(taken, Some(Taken::Done | Taken::Owed)) {

@@ -1,7 +1,7 @@
 //! Subscriptions of clients, as far as the bridge sees to them: joined, answered, left, restored.
 
 use super::client::Place;
-use super::{Bridge, Notice};
+use super::{Bridge, FIRST, LinkId, Notice};
 use crate::acl::Action;
 use crate::events::Event;
 use crate::metrics::BridgeCount;
@@ -59,7 +59,7 @@ impl Bridge {
     ) -> Result<(), Refusal> {
         let who = self.clients.get_mut(client.0).ok_or(Refusal::NoSuchClient)?;
         who.may(&mut self.access, now, Action::Subscribe, asked.pattern())?;
-        let line = self.lines.get_mut(usize::from(who.link)).ok_or(Refusal::BrokerAway)?;
+        let line = self.lines.get_mut(who.link).ok_or(Refusal::BrokerAway)?;
         let coming = coming(line.restoring.is_some()).ok_or(Refusal::BrokerAway)?;
         let mounted = who.mount.mount_filter(asked.as_str());
         let filter = TopicFilter::try_from(&*mounted).ok().filter(|f| f.levels() <= MAX_LEVELS);
@@ -81,7 +81,7 @@ impl Bridge {
 
     pub(super) fn unsubscribe(&mut self, now: Now, client: ClientRef, token: Token, filter: TopicFilter<'_>) -> Taken {
         let Some(who) = self.clients.get_mut(client.0) else { return Taken::Denied(Refusal::NoSuchClient) };
-        let Some(line) = self.lines.get_mut(usize::from(who.link)) else { return Taken::Done };
+        let Some(line) = self.lines.get_mut(who.link) else { return Taken::Done };
         let mounted = who.mount.mount_filter(filter.as_str());
         let Ok(upstream) = TopicFilter::try_from(&*mounted) else { return Taken::Done };
         if let Some(key) = line.upstream.find(upstream)
@@ -95,7 +95,7 @@ impl Bridge {
         Taken::Done
     }
 
-    pub(super) fn on_up(&mut self, now: Now, number: usize, session_present: bool) {
+    pub(super) fn on_up(&mut self, now: Now, number: LinkId, session_present: bool) {
         let Some(line) = self.lines.get_mut(number) else { return };
         let restoration = line.upstream.restore(session_present);
         let mut ids = Vec::with_capacity(restoration.asks.len());
@@ -110,19 +110,19 @@ impl Bridge {
         ids.sort_unstable_by(|a, b| b.cmp(a));
         line.restoring = Some(ids);
         line.memory.on_up(session_present);
-        if number == 0 {
+        if number == FIRST {
             self.publish_status(now, !self.draining);
         }
     }
 
-    pub(super) fn on_suback(&mut self, now: Now, number: usize, id: u32, granted: Result<Qos, Refusal>) {
+    pub(super) fn on_suback(&mut self, now: Now, number: LinkId, id: u32, granted: Result<Qos, Refusal>) {
         let Some(line) = self.lines.get_mut(number) else { return };
         if let Some(ids) = &mut line.restoring
             && let Ok(at) = ids.binary_search_by(|other| id.cmp(other))
         {
             ids.remove(at);
             if let Err(refusal) = granted {
-                tracing::warn!(link = number, reason = refusal.reason(), "a subscription is not restored");
+                tracing::warn!(link = number.0.slot, reason = refusal.reason(), "a subscription is not restored");
             }
         }
         let (notices, clients, counts) = (&mut self.notices, &mut self.clients, &self.counts);
@@ -154,7 +154,7 @@ impl Bridge {
         }
     }
 
-    fn tell_subscribed(&mut self, now: Now, number: usize, client: ClientRef, filter: Key, qos: Qos) {
+    fn tell_subscribed(&mut self, now: Now, number: LinkId, client: ClientRef, filter: Key, qos: Qos) {
         let mounted = self.lines.get(number).and_then(|line| line.upstream.filter(filter));
         let mount = self.clients.get(client.0).map(|who| &who.mount);
         let Some(filter) = mount.zip(mounted).and_then(|(mount, mounted)| mount.strip_filter(mounted)) else { return };

@@ -111,7 +111,7 @@ fn a_refused_subscription_is_told_so_and_is_none() {
     let lamp = world.connect(7, "lamp").unwrap();
     world.subscribe(lamp, "a", Qos::AtMostOnce);
     assert_eq!(granted(&world.notices, 7), [Err(Refusal::Broker(0x87))]);
-    assert_eq!(world.bridge.lines[0].upstream.len(), 0);
+    assert_eq!(world.bridge.lines.get(FIRST).unwrap().upstream.len(), 0);
     assert_eq!(world.bridge.clients.get(lamp.0).unwrap().places.len(), 0);
 }
 
@@ -160,7 +160,7 @@ fn after_a_broker_without_memory_subscriptions_are_restored_before_anybody_is_to
         world.broker.crash(Crash { keep_sessions, keep_retained: true });
         world.conns[0] = None;
         let now = world.now;
-        world.bridge.link_mut(LinkId(0)).unwrap().closed(now, Closed::Broken, "reset");
+        world.bridge.link_mut(LinkId::shared(0)).unwrap().closed(now, Closed::Broken, "reset");
         world.settle();
         assert_eq!(world.notices, [Notice::Broker { reachable: false }]);
         assert_eq!(world.try_subscribe(lamp, "u", Qos::AtMostOnce), Taken::Denied(Refusal::BrokerAway));
@@ -206,7 +206,7 @@ fn the_node_says_that_it_leaves_while_another_link_is_down() {
     let mut world = World::new(2, "", Options::new());
     let now = world.now;
     world.broker.disconnect(world.conns[1].take().unwrap());
-    world.bridge.link_mut(LinkId(1)).unwrap().closed(now, Closed::Broken, "reset");
+    world.bridge.link_mut(LinkId::shared(1)).unwrap().closed(now, Closed::Broken, "reset");
     world.bridge.settle(now);
     world.bridge.drain(now);
     world.settle();
@@ -220,7 +220,7 @@ fn a_node_that_leaves_does_not_say_that_it_is_back() {
     world.broker.crash(Crash { keep_sessions: true, keep_retained: true });
     world.conns[0] = None;
     let now = world.now;
-    world.bridge.link_mut(LinkId(0)).unwrap().closed(now, Closed::Broken, "reset");
+    world.bridge.link_mut(LinkId::shared(0)).unwrap().closed(now, Closed::Broken, "reset");
     world.settle();
     let topic = TopicName::try_from("t").unwrap();
     let what = Publication { topic, payload: b"x", qos: Qos::AtLeastOnce, retain: false, expiry_s: None };
@@ -240,7 +240,7 @@ fn the_node_says_that_it_is_back_however_much_waits_in_the_queue() {
     world.broker.crash(Crash { keep_sessions: true, keep_retained: false });
     world.conns[0] = None;
     let now = world.now;
-    world.bridge.link_mut(LinkId(0)).unwrap().closed(now, Closed::Broken, "reset");
+    world.bridge.link_mut(LinkId::shared(0)).unwrap().closed(now, Closed::Broken, "reset");
     world.settle();
     let topic = TopicName::try_from("t").unwrap();
     let what = Publication { topic, payload: b"x", qos: Qos::AtLeastOnce, retain: false, expiry_s: None };
@@ -253,8 +253,8 @@ fn the_node_says_that_it_is_back_however_much_waits_in_the_queue() {
 #[test]
 fn a_device_keeps_to_its_link_and_the_connectionless_to_the_first() {
     let world = World::new(4, "", Options::new());
-    let links: Vec<u16> = (0..200).map(|n| world.bridge.link_of(&format!("device-{n}"))).collect();
-    assert!((0..4).all(|link| links.iter().filter(|&&l| l == link).count() > 20), "{links:?}");
+    let links: Vec<LinkId> = (0..200).map(|n| world.bridge.link_of(&format!("device-{n}"))).collect();
+    assert!((0..4).all(|link| links.iter().filter(|&&l| l == LinkId::shared(link)).count() > 20), "{links:?}");
     assert_eq!(links, (0..200).map(|n| world.bridge.link_of(&format!("device-{n}"))).collect::<Vec<_>>());
 }
 
@@ -288,7 +288,7 @@ fn one_link_that_is_away_is_enough_for_the_broker_to_count_as_away() {
     let conn = world.conns[1].take().unwrap();
     world.broker.disconnect(conn);
     let now = world.now;
-    world.bridge.link_mut(LinkId(1)).unwrap().closed(now, Closed::Broken, "reset");
+    world.bridge.link_mut(LinkId::shared(1)).unwrap().closed(now, Closed::Broken, "reset");
     world.settle();
     assert_eq!(world.notices, [Notice::Broker { reachable: false }]);
     assert!(!world.bridge.is_reachable());

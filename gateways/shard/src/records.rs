@@ -40,7 +40,7 @@ impl Held {
     /// Keeps `due` until everything up to the mark `until` is written, if it has to wait, or another does on its link;
     /// else gives it back.
     pub(crate) fn keep(&mut self, link: LinkId, due: AckDue, until: Option<u64>, latest: u64) -> Option<AckDue> {
-        let number = usize::from(link.0);
+        let Ok(number) = usize::try_from(link.0.slot) else { return Some(due) };
         let waiting = self.0.get(number).is_some_and(|queue| !queue.is_empty());
         let until = match until {
             _ if !due.is_owed() => return Some(due),
@@ -61,7 +61,7 @@ impl Held {
     fn next(&mut self, upto: u64) -> Option<(LinkId, AckDue)> {
         let ripe = |queue: &VecDeque<(u64, AckDue)>| queue.front().is_some_and(|(until, _)| *until <= upto);
         let (number, queue) = (0..).zip(&mut self.0).find(|(_, queue)| ripe(queue))?;
-        queue.pop_front().map(|(_, due)| (LinkId(number), due))
+        queue.pop_front().map(|(_, due)| (LinkId::shared(number), due))
     }
 
     fn len(&self) -> usize {

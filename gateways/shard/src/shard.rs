@@ -233,10 +233,15 @@ impl Shard {
         self.around.bridge.link_mut(id)
     }
 
-    /// How many links there are; they are numbered from 0.
+    /// How many links there are from the start to the end; see [`LinkId::shared`].
     #[must_use]
-    pub fn links(&self) -> u16 {
+    pub const fn links(&self) -> u16 {
         self.around.bridge.links()
+    }
+
+    /// The next link for its driver to visit, after [`Shard::finish`]; see [`Bridge::take_touched_line`].
+    pub fn take_touched_line(&mut self) -> Option<LinkId> {
+        self.around.bridge.take_touched_line()
     }
 
     /// When [`Shard::timer`] is due.

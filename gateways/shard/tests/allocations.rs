@@ -16,7 +16,7 @@ use shard::{Shard, ShardSettings};
 use std::sync::Arc;
 
 const NOW: Now = Now { mono_ms: 1, wall_ms: 1 };
-const LINK: LinkId = LinkId(0);
+const LINK: LinkId = LinkId::shared(0);
 /// As many as one `recvmmsg` brings.
 const BATCH: usize = 64;
 

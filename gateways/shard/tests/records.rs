@@ -24,7 +24,7 @@ use store::{Change, Entry, Home, LinkMemory, MemoryStore, SessionStore, Table, V
 use support::broker::{Message, SimBroker};
 use support::vectors::unhex;
 
-const LINK: LinkId = LinkId(0);
+const LINK: LinkId = LinkId::shared(0);
 const LINK_ID: &str = "tidegate-n-0";
 const SN: GatewayId = GatewayId(0);
 const NOTHING: [&str; 0] = [];

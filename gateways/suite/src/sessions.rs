@@ -76,7 +76,7 @@ impl Sessions {
         bring_back(&mut self.writer, shards, now).map_err(|fault| unusable(&fault))?;
         let of = u16::try_from(shards.len()).unwrap_or(u16::MAX);
         for ((number, worker), hand) in (0..=u8::MAX).zip(shards).zip(self.hands.drain(..)) {
-            for link in (0..worker.shard.links()).map(LinkId) {
+            for link in (0..worker.shard.links()).map(LinkId::shared) {
                 let client_id = worker.shard.link(link).map(|link| link.client_id().to_owned()).unwrap_or_default();
                 let senseless = worker.shard.recall(link, self.links.take_filters(&client_id));
                 if senseless > 0 {

@@ -72,7 +72,7 @@ impl LinkHost for Alone {
     }
 }
 
-const ONLY: LinkId = LinkId(0);
+const ONLY: LinkId = LinkId::shared(0);
 /// Turns before the runtime gets a word in.
 const TURNS: usize = 32;
 

@@ -56,7 +56,7 @@ impl Life {
     fn begin(store: Store, broker: SimBroker, next_conn: u64) -> Self {
         let link = LinkSettings { scope: SessionScope::Durable(store.session.clone()), ..world::link(0) };
         let mut world = World { next_conn, ..World::with(vec![link], "", broker, Policy::default()) };
-        assert_eq!(world.bridge.recall(LinkId(0), store.filters.values().cloned()), 0);
+        assert_eq!(world.bridge.recall(LinkId::shared(0), store.filters.values().cloned()), 0);
         Self { world, store }
     }
 
@@ -181,7 +181,7 @@ fn records_that_make_no_sense_are_left_out() {
     let record = |filter: &str, id| FilterRecord { filter: filter.into(), id, granted: None };
     let mut world = World::new(1, "", Options::new());
     let records = [("a", 1), ("a/#/b", 2), ("b", 0), ("c", 1), ("d", u32::MAX)].map(|(filter, id)| record(filter, id));
-    assert_eq!(world.bridge.recall(LinkId(0), records), 4);
+    assert_eq!(world.bridge.recall(LinkId::shared(0), records), 4);
 }
 
 #[test]

@@ -54,7 +54,7 @@ fn events(world: &World) -> Vec<(String, String)> {
 fn go_away(world: &mut World) {
     world.broker.crash(Crash { keep_sessions: false, keep_retained: true });
     world.conns[0] = None;
-    world.bridge.link_mut(LinkId(0)).unwrap().closed(world.now, Closed::Broken, "reset");
+    world.bridge.link_mut(LinkId::shared(0)).unwrap().closed(world.now, Closed::Broken, "reset");
     world.settle();
 }
 
@@ -235,7 +235,7 @@ fn a_subscription_is_told_once_it_is_granted() {
     let topics = |world: &World| events(world).into_iter().map(|(topic, _)| topic).collect::<Vec<_>>();
     assert_eq!(world.bridge.up(world.now, lamp, ask), Taken::Owed);
     world.bridge.settle(world.now);
-    let waiting = String::from_utf8_lossy(world.bridge.link(LinkId(0)).unwrap().pending()).into_owned();
+    let waiting = String::from_utf8_lossy(world.bridge.link(LinkId::shared(0)).unwrap().pending()).into_owned();
     assert!(!waiting.contains("subscribed"), "the broker has not answered: {waiting}");
     world.settle();
     assert_eq!(topics(&world), ["mqttsn/lamp/subscribed"]);

@@ -86,7 +86,7 @@ impl World {
     }
 
     pub(super) fn drive(&mut self, number: usize) -> bool {
-        let id = LinkId(u16::try_from(number).unwrap());
+        let id = LinkId::shared(u16::try_from(number).unwrap());
         let now = self.now;
         let link = self.bridge.link_mut(id).unwrap();
         match link.wish() {
@@ -139,7 +139,7 @@ impl World {
         self.broker.set_down();
         for number in 0..self.conns.len() {
             if self.conns[number].take().is_some() {
-                let id = LinkId(u16::try_from(number).unwrap());
+                let id = LinkId::shared(u16::try_from(number).unwrap());
                 self.bridge.link_mut(id).unwrap().closed(self.now, Closed::Broken, "reset");
             }
         }

@@ -374,7 +374,7 @@ impl World {
             return false;
         }
         let now = self.now;
-        let link = self.shard.link_mut(LinkId(0)).unwrap();
+        let link = self.shard.link_mut(LinkId::shared(0)).unwrap();
         match link.wish() {
             Wish::Nothing => {}
             Wish::Open { .. } => {
@@ -402,11 +402,11 @@ impl World {
         self.subscribes += packet_types(&out).iter().filter(|&&first| first >> 4 == 8).count();
         self.broker.receive(conn, &out);
         let back = self.broker.take_output(conn);
-        assert_eq!(self.shard.link_bytes(now, LinkId(0), &back), back.len());
+        assert_eq!(self.shard.link_bytes(now, LinkId::shared(0), &back), back.len());
         if !self.broker.is_open(conn) {
             self.conn = None;
             self.broker.disconnect(conn);
-            self.shard.link_mut(LinkId(0)).unwrap().closed(now, Closed::Broken, "reset");
+            self.shard.link_mut(LinkId::shared(0)).unwrap().closed(now, Closed::Broken, "reset");
             return true;
         }
         !out.is_empty() || !back.is_empty()

@@ -57,12 +57,14 @@ impl World {
     pub(crate) fn tend_lines(&mut self, shard: usize) {
         for link in 0..self.plan.links {
             let now = self.clock();
-            let Some(wish) = self.shards[shard].shard.link(LinkId(link)).map(|link| link.wish()) else { continue };
+            let Some(wish) = self.shards[shard].shard.link(LinkId::shared(link)).map(|link| link.wish()) else {
+                continue;
+            };
             let line = self.line(shard, link);
             match (wish, line.conn) {
                 (Wish::Open { .. }, None) if !line.opening => {
                     line.opening = true;
-                    if let Some(link) = self.shards[shard].shard.link_mut(LinkId(link)) {
+                    if let Some(link) = self.shards[shard].shard.link_mut(LinkId::shared(link)) {
                         link.opening(now);
                     }
                     let at = self.now + 1 + self.rng.below(20);
@@ -82,7 +84,8 @@ impl World {
     /// Sends all that is pending, or only a part of it, as a full socket would.
     fn write(&mut self, shard: usize, link: u16) {
         let side = &mut self.shards[shard];
-        let (Some(conn), Some(speaker)) = (side.lines[usize::from(link)].conn, side.shard.link_mut(LinkId(link)))
+        let (Some(conn), Some(speaker)) =
+            (side.lines[usize::from(link)].conn, side.shard.link_mut(LinkId::shared(link)))
         else {
             return;
         };
@@ -109,7 +112,7 @@ impl World {
         line.opening = false;
         line.conn = accepted.then_some(conn);
         self.next_conn += 1;
-        let Some(link) = self.shards[shard].shard.link_mut(LinkId(link)) else { return };
+        let Some(link) = self.shards[shard].shard.link_mut(LinkId::shared(link)) else { return };
         if accepted {
             link.opened(now);
         } else {
@@ -120,7 +123,7 @@ impl World {
     fn ended(&mut self, shard: usize, link: u16, how: Closed) {
         let now = self.clock();
         *self.line(shard, link) = Line::default();
-        if let Some(link) = self.shards[shard].shard.link_mut(LinkId(link)) {
+        if let Some(link) = self.shards[shard].shard.link_mut(LinkId::shared(link)) {
             link.closed(now, how, "the connection broke");
         }
         self.turn(shard);
@@ -142,7 +145,7 @@ impl World {
         let piece: Vec<u8> = line.coming.drain(..count).collect();
         line.inbox.extend(piece);
         let inbox = std::mem::take(&mut line.inbox);
-        let consumed = self.shards[shard].shard.link_bytes(now, LinkId(link), &inbox);
+        let consumed = self.shards[shard].shard.link_bytes(now, LinkId::shared(link), &inbox);
         self.line(shard, link).inbox = inbox[consumed..].to_vec();
         if !self.line(shard, link).coming.is_empty() {
             self.plan_down(shard, link, conn);

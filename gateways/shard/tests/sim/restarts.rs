@@ -171,7 +171,7 @@ impl World {
         for (number, side) in self.shards.iter_mut().enumerate() {
             for link in 0..self.plan.links {
                 let records = self.store.filters(&format!("sim-{number}-{link}"));
-                assert_eq!(side.shard.recall(LinkId(link), records), 0, "senseless records");
+                assert_eq!(side.shard.recall(LinkId::shared(link), records), 0, "senseless records");
             }
         }
         for shard in 0..self.shards.len() {

@@ -6,7 +6,7 @@ use crate::lines::Line;
 use crate::plan::Plan;
 use crate::restarts::Store;
 use crate::world::World;
-use bridge_core::bridge::{BridgeSettings, LinkId, ListenerRules};
+use bridge_core::bridge::{BridgeSettings, ListenerRules};
 use bridge_core::gate::Gates;
 use bridge_core::link::{LinkSettings, Password, SessionScope, VersionChoice};
 use bridge_core::meter::Meter;
@@ -115,7 +115,7 @@ pub(crate) fn side(
     let gateway = GatewayId(0);
     let mountpoint = Template::parse("", Literals::TopicName).expect("nothing is a template");
     let bridge = BridgeSettings {
-        links: (0..plan.links).map(|link| link_settings(plan, store, id, LinkId(link))).collect(),
+        links: (0..plan.links).map(|link| link_settings(plan, store, id, link)).collect(),
         listeners: vec![ListenerRules::new(mountpoint)],
         node: "sim".into(),
         status: None,
@@ -141,8 +141,8 @@ pub(crate) fn side(
     Side { shard, lines, dirty: false, timer_at: None, meters, writing: false }
 }
 
-fn link_settings(plan: &Plan, store: &Store, shard: ShardId, link: LinkId) -> LinkSettings {
-    let client_id = format!("sim-{}-{}", shard.0, link.0);
+fn link_settings(plan: &Plan, store: &Store, shard: ShardId, link: u16) -> LinkSettings {
+    let client_id = format!("sim-{}-{}", shard.0, link);
     let scope = if plan.durable { SessionScope::Durable(store.session(&client_id)) } else { SessionScope::Process };
     LinkSettings {
         client_id,

@@ -6,7 +6,6 @@ use super::line::{Line, Way};
 use crate::broker::Target;
 use crate::ready::ReadyList;
 use bridge_core::bridge::LinkId;
-use bridge_core::slab::Key;
 use bridge_core::time::Now;
 use shard::Shard;
 use std::sync::Arc;
@@ -44,7 +43,7 @@ impl Lines {
             && let Some(key) = self.ready.next()
         {
             heard += 1;
-            let id = link_id(key);
+            let id = LinkId(key);
             self.attend(id, shard, |entry, way, shard| {
                 let Entry { line, waker } = entry;
                 if line.hear(&mut Context::from_waker(waker), now, way, shard, scratch) {
@@ -59,7 +58,7 @@ impl Lines {
     /// Writes what their links have to say, for all that were heard or touched.
     pub(super) fn speak(&mut self, now: Now, shard: &mut Shard) {
         let mut heard = std::mem::take(&mut self.heard);
-        heard.extend(touched(shard));
+        heard.extend(std::iter::from_fn(|| shard.take_touched_line()));
         for id in heard.drain(..) {
             self.attend(id, shard, |entry, way, shard| {
                 let Entry { line, waker } = entry;
@@ -73,7 +72,7 @@ impl Lines {
 
     /// Does something with the line of a link; the line of one that is gone goes.
     fn attend(&mut self, id: LinkId, shard: &mut Shard, work: impl FnOnce(&mut Entry, Way<'_>, &mut Shard)) {
-        let slot = key(id).slot as usize;
+        let slot = id.0.slot as usize;
         if shard.link(id).is_none() {
             // Not that of a younger link in its place.
             if let Some(entry) = self.lines.get_mut(slot)
@@ -89,7 +88,7 @@ impl Lines {
         let Some(place) = self.lines.get_mut(slot) else { return };
         // What was in its place belonged to a link that is gone.
         if place.as_ref().is_none_or(|entry| entry.line.id() != id) {
-            *place = Some(Entry { line: Line::new(id), waker: self.ready.waker(key(id)) });
+            *place = Some(Entry { line: Line::new(id), waker: self.ready.waker(id.0) });
         }
         if let Some(entry) = place {
             let way = Way { targets: &self.targets, connect_timeout: self.connect_timeout };
@@ -109,22 +108,9 @@ impl Lines {
     }
 }
 
-/// Links that have something to say or to wish, or are gone.
-fn touched(shard: &Shard) -> impl Iterator<Item = LinkId> + use<> {
-    (0..shard.links()).map(LinkId)
-}
-
 /// Links of all devices.
 fn shared(shard: &Shard) -> impl Iterator<Item = LinkId> + use<> {
-    (0..shard.links()).map(LinkId)
-}
-
-fn key(id: LinkId) -> Key {
-    Key { slot: id.0.into(), generation: 0 }
-}
-
-fn link_id(key: Key) -> LinkId {
-    LinkId(u16::try_from(key.slot).unwrap_or(u16::MAX))
+    (0..shard.links()).map(LinkId::shared)
 }
 
 /// Lines heard before everybody else gets a turn.
