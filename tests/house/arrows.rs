@@ -33,6 +33,11 @@ const TABLE: &[Rule] = &[
     Rule { name: "codec-rawtcp", ours: &["wire"], others: Others::None },
     Rule { name: "bridge-core", ours: &["wire", "codec-mqtt", "settings"], others: Others::Only(CORE) },
     Rule { name: "mqttsn", ours: &["wire", "codec-mqttsn", "bridge-core", "settings"], others: Others::Only(CORE) },
+    Rule {
+        name: "tcp-gateway",
+        ours: &["codec-rawtcp", "bridge-core", "settings"],
+        others: Others::Only(&["foldhash", "hashbrown", "regex-lite", "tracing"]),
+    },
     Rule { name: "shard", ours: &["bridge-core"], others: Others::Only(CORE) },
     Rule { name: "store", ours: &["bridge-core"], others: Others::Only(&["redb", "thiserror", "tracing"]) },
     Rule { name: "transport", ours: &["shard", "store", "bridge-core", "settings"], others: Others::Any },
@@ -49,12 +54,13 @@ const TABLE: &[Rule] = &[
 ];
 
 /// The crates in which nothing may know a socket, the clock or chance, by their folders.
-pub(crate) const PURE: [&str; 7] = [
+pub(crate) const PURE: [&str; 8] = [
     "protocol-codecs/",
     "bridge-core/",
     "settings/",
     "config/",
     "gateways/mqttsn/",
+    "gateways/tcp/",
     "gateways/shard/",
     "gateways/bench/src/device/",
 ];

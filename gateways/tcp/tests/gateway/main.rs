@@ -1,0 +1,11 @@
+//! The machine on real shards and links, with scripted devices and a model broker, in virtual time.
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a broken expectation must stop the test there"
+)]
+
+mod frames;
+mod random;
