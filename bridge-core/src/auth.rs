@@ -13,6 +13,7 @@ pub use psk::PskKeys;
 use crate::peer::{GatewayId, ListenerId};
 use crate::slab::Key;
 use crate::uplink::Refusal;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -48,6 +49,9 @@ pub enum EntryKind {
     },
     /// Asks this store.
     Store(StoreId),
+    /// Lets in who has proved to the transport who it is, under that name instead of one that it gave, and leaves the
+    /// decision about others to later entries.
+    Proven,
 }
 
 impl fmt::Debug for EntryKind {
@@ -57,6 +61,7 @@ impl fmt::Debug for EntryKind {
                 f.debug_struct("Static").field("username", username).field("password", &Masked(password)).finish()
             }
             Self::Store(id) => f.debug_tuple("Store").field(id).finish(),
+            Self::Proven => f.write_str("Proven"),
         }
     }
 }
@@ -75,6 +80,9 @@ pub struct AuthRules {
     pub timeout_ms: u64,
     /// Listeners whose clients are not asked who they are (`enable_authn = false`).
     pub open_listeners: Vec<ListenerId>,
+    /// Identities, proved by pre-shared keys, with the one client id that each may have; whatever the listener. An
+    /// identity that is not here may have any.
+    pub endpoints: BTreeMap<Box<str>, Box<str>>,
 }
 
 impl Default for AuthRules {
@@ -86,14 +94,17 @@ impl Default for AuthRules {
             on_all_ignore: false,
             timeout_ms: 5000,
             open_listeners: Vec::new(),
+            endpoints: BTreeMap::new(),
         }
     }
 }
 
 impl AuthRules {
-    /// What holds when no entry has said anything about a client with these credentials.
-    fn unheard(&self, gateway: GatewayId, username: &str, password: &[u8]) -> Result<(), Refusal> {
-        let anonymous = username.is_empty() && password.is_empty();
+    /// What holds when no entry has said anything about a client with these credentials. A name that it proved and did
+    /// not say is no credential.
+    fn unheard(&self, gateway: GatewayId, shown: Shown<'_>) -> Result<(), Refusal> {
+        let unsaid = shown.username.is_empty() || shown.proven == Some(shown.username);
+        let anonymous = unsaid && shown.password.is_empty();
         let welcome = if self.entries.iter().any(|entry| entry.serves(gateway)) {
             self.on_all_ignore || anonymous && self.allow_anonymous == Some(true)
         } else {
@@ -101,6 +112,15 @@ impl AuthRules {
         };
         if welcome { Ok(()) } else { Err(Refusal::BadCredentials) }
     }
+}
+
+/// What a client shows, as the entries before have left it.
+#[derive(Clone, Copy)]
+struct Shown<'a> {
+    username: &'a str,
+    password: &'a [u8],
+    /// Who it is, as the transport has found.
+    proven: Option<&'a str>,
 }
 
 /// What one client shows. Owned, since the answer may take its time.

@@ -1,6 +1,6 @@
 //! Decisions of one shard: taken at once where nothing needs to be asked, else under way from store to store.
 
-use super::{Answer, AuthRules, Credentials, EntryKind, Opinion, Question};
+use super::{Answer, AuthRules, Credentials, EntryKind, Opinion, Question, Shown};
 use crate::meter::{Counts, Meter};
 use crate::metrics::{ADMISSIONS, ADMISSIONS_WAITING};
 use crate::peer::GatewayId;
@@ -44,6 +44,8 @@ struct Waiting {
     applicant: Token,
     /// As the store was shown them.
     credentials: Arc<Credentials>,
+    /// Who it is, as the transport has found.
+    proven: Option<Box<str>>,
     /// The first entry that has not been heard.
     next: usize,
     deadline: Deadline,
@@ -52,9 +54,11 @@ struct Waiting {
 /// What the entries up to the next store make of an applicant.
 enum Step<'r> {
     /// Ask there; then the entry with this number is next.
-    Ask { entry: usize, username: &'r str, password: &'r [u8] },
+    Ask { entry: usize, shown: Shown<'r> },
+    /// It may come in under this name.
+    Welcome { username: &'r str },
     /// There is no further store.
-    End { username: &'r str, password: &'r [u8] },
+    End { shown: Shown<'r> },
 }
 
 impl Admissions {
@@ -74,29 +78,41 @@ impl Admissions {
     /// May it come in, and as whom? `applicant` is the machine's own number; what is [`Parked`](Admission::Parked) is
     /// answered once, by [`Admissions::take_decided`], under it.
     pub fn admit(&mut self, now: Now, applicant: Token, who: &Applicant<'_>) -> Admission {
-        if self.rules.open_listeners.contains(&who.listener) {
-            return Admission::Granted(Identity { username: who.username.into(), superuser: false });
-        }
         let rules = Arc::clone(&self.rules);
-        match step(&rules, who.gateway, 0, who.username, who.password.0) {
-            Step::End { username, password } => {
-                let verdict = rules.unheard(who.gateway, username, password);
+        let proven = who.proven.identity;
+        let bound = proven.and_then(|identity| rules.endpoints.get(identity));
+        if bound.is_some_and(|client_id| **client_id != *who.id.as_str()) {
+            self.counts.up(AdmissionCount::Denied);
+            return Admission::Refused(Refusal::BadCredentials);
+        }
+        let username = if who.username.is_empty() { proven.unwrap_or_default() } else { who.username };
+        if rules.open_listeners.contains(&who.listener) {
+            return granted(username);
+        }
+        match step(&rules, who.gateway, 0, Shown { username, password: who.password.0, proven }) {
+            Step::Welcome { username } => {
+                self.counts.up(AdmissionCount::Granted);
+                granted(username)
+            }
+            Step::End { shown } => {
+                let verdict = rules.unheard(who.gateway, shown);
                 self.count(verdict);
                 match verdict {
-                    Ok(()) => Admission::Granted(Identity { username: username.into(), superuser: false }),
+                    Ok(()) => granted(shown.username),
                     Err(refusal) => Admission::Refused(refusal),
                 }
             }
-            Step::Ask { entry, username, password } => {
+            Step::Ask { entry, shown } => {
                 let credentials = Arc::new(Credentials {
                     client_id: who.id.as_str().into(),
-                    username: username.into(),
-                    password: password.into(),
+                    username: shown.username.into(),
+                    password: shown.password.into(),
                     gateway: who.gateway,
                     address: who.address,
                 });
                 let deadline = now.after_ms(rules.timeout_ms);
-                let waiting = Waiting { gateway: who.gateway, applicant, credentials, next: entry, deadline };
+                let (gateway, proven) = (who.gateway, proven.map(Into::into));
+                let waiting = Waiting { gateway, applicant, credentials, proven, next: entry, deadline };
                 if self.ask(waiting) {
                     return Admission::Parked;
                 }
@@ -154,8 +170,10 @@ impl Admissions {
     fn go_on(&mut self, mut waiting: Waiting) {
         let rules = Arc::clone(&self.rules);
         let shown = Arc::clone(&waiting.credentials);
-        match step(&rules, waiting.gateway, waiting.next, &shown.username, &shown.password) {
-            Step::Ask { entry, username, password } => {
+        let proven = waiting.proven.clone();
+        let now = Shown { username: &shown.username, password: &shown.password, proven: proven.as_deref() };
+        match step(&rules, waiting.gateway, waiting.next, now) {
+            Step::Ask { entry, shown: Shown { username, password, .. } } => {
                 waiting.next = entry;
                 if *username != *shown.username || *password != *shown.password {
                     let (username, password) = (username.into(), password.into());
@@ -167,11 +185,13 @@ impl Admissions {
                     self.decided.push_back(Decided { gateway, applicant, verdict: Err(Refusal::Busy) });
                 }
             }
-            Step::End { username, password } => {
-                let verdict = rules.unheard(waiting.gateway, username, password);
+            Step::Welcome { username } => {
+                self.decide(&waiting, Ok(named(username)), AdmissionCount::Granted);
+            }
+            Step::End { shown } => {
+                let verdict = rules.unheard(waiting.gateway, shown);
                 let count = if verdict.is_ok() { AdmissionCount::Granted } else { AdmissionCount::Denied };
-                let identity = |()| Identity { username: username.into(), superuser: false };
-                self.decide(&waiting, verdict.map(identity), count);
+                self.decide(&waiting, verdict.map(|()| named(shown.username)), count);
             }
         }
     }
@@ -241,20 +261,27 @@ impl Admissions {
 }
 
 /// Goes through the entries from number `from` that serve the gateway, up to the next store.
-fn step<'r>(
-    rules: &'r AuthRules,
-    gateway: GatewayId,
-    from: usize,
-    mut username: &'r str,
-    mut password: &'r [u8],
-) -> Step<'r> {
+fn step<'r>(rules: &'r AuthRules, gateway: GatewayId, from: usize, mut shown: Shown<'r>) -> Step<'r> {
     for (entry, each) in rules.entries.iter().enumerate().skip(from).filter(|(_, each)| each.serves(gateway)) {
         match &each.kind {
-            EntryKind::Static { username: name, password: secret } => (username, password) = (name, secret),
-            EntryKind::Store(_) => return Step::Ask { entry, username, password },
+            EntryKind::Static { username, password } => shown = Shown { username, password, ..shown },
+            EntryKind::Store(_) => return Step::Ask { entry, shown },
+            EntryKind::Proven => {
+                if let Some(username) = shown.proven {
+                    return Step::Welcome { username };
+                }
+            }
         }
     }
-    Step::End { username, password }
+    Step::End { shown }
+}
+
+fn granted(username: &str) -> Admission {
+    Admission::Granted(named(username))
+}
+
+fn named(username: &str) -> Identity {
+    Identity { username: username.into(), superuser: false }
 }
 
 crate::count! {

@@ -358,3 +358,57 @@ proptest! {
         prop_assert!(waits.is_empty() && admissions.next_deadline().is_none());
     }
 }
+
+fn proven<'a>(identity: &'a str, username: &'a str, password: &'a str) -> Applicant<'a> {
+    Applicant { proven: crate::peer::Proven { identity: Some(identity) }, ..applicant(username, password) }
+}
+
+fn who_proved() -> ChainEntry {
+    ChainEntry { gateways: Vec::new(), kind: EntryKind::Proven }
+}
+
+#[test]
+fn who_proved_a_name_and_says_none_has_that_name() {
+    let open = AuthRules { open_listeners: vec![ListenerId(0)], ..chain(vec![store(USERS)]) };
+    for rules in [chain(Vec::new()), open] {
+        assert_eq!(run(rules.clone(), &proven("cn", "", ""), &[]).0, granted("cn", false));
+        assert_eq!(run(rules, &proven("cn", "ann", ""), &[]).0, granted("ann", false));
+    }
+    let (verdict, asked) = run(chain(vec![store(USERS)]), &proven("cn", "", "pw"), &[YES]);
+    assert_eq!((verdict, asked), (granted("cn", false), vec![(0, "lamp cn:pw".to_owned())]));
+}
+
+#[test]
+fn a_name_that_was_proved_and_not_said_is_no_credential() {
+    let rules = AuthRules { allow_anonymous: Some(true), ..chain(vec![store(USERS)]) };
+    assert_eq!(run(rules.clone(), &proven("cn", "", ""), &[Opinion::Ignore]).0, granted("cn", false));
+    assert_eq!(run(rules, &proven("cn", "ann", ""), &[Opinion::Ignore]).0, Err(Refusal::BadCredentials));
+}
+
+#[test]
+fn an_entry_for_who_proved_who_it_is_lets_them_in_under_that_name_and_leaves_others_to_the_next() {
+    let (bad, some) = (Err(Refusal::BadCredentials), proven("cn", "ann", "pw"));
+    let alone = chain(vec![who_proved()]);
+    assert_eq!(run(alone.clone(), &some, &[]), (granted("cn", false), vec![]));
+    assert_eq!(run(alone, &applicant("ann", "pw"), &[]), (bad, vec![]));
+    let first = chain(vec![fixed("site", "x"), who_proved(), store(USERS)]);
+    assert_eq!(run(first.clone(), &some, &[]).0, granted("cn", false));
+    assert_eq!(run(first, &applicant("ann", "pw"), &[YES]).0, granted("site", false));
+    let second = chain(vec![store(USERS), who_proved()]);
+    assert_eq!(run(second.clone(), &some, &[Opinion::Ignore]).0, granted("cn", false));
+    assert_eq!(run(second, &some, &[Opinion::Deny]).0, Err(Refusal::BadCredentials));
+    let elsewhere = chain(vec![only(STOMP, who_proved()), store(USERS)]);
+    assert_eq!(run(elsewhere, &some, &[YES]).0, granted("ann", false));
+}
+
+#[test]
+fn an_identity_that_is_bound_to_a_client_id_may_be_no_other() {
+    let endpoints: BTreeMap<_, _> = [("one".into(), "lamp".into()), ("two".into(), "door".into())].into();
+    let open = AuthRules { open_listeners: vec![ListenerId(0)], ..AuthRules::default() };
+    for rules in [open, chain(vec![who_proved()])] {
+        let rules = AuthRules { endpoints: endpoints.clone(), ..rules };
+        assert_eq!(run(rules.clone(), &proven("one", "", ""), &[]).0, granted("one", false));
+        assert_eq!(run(rules.clone(), &proven("two", "", ""), &[]).0, Err(Refusal::BadCredentials));
+        assert_eq!(run(rules.clone(), &proven("three", "", ""), &[]).0, granted("three", false));
+    }
+}

@@ -152,6 +152,7 @@ impl Access {
             on_all_ignore: config.on_all_ignore == OnAllIgnore::Allow,
             timeout_ms: config.timeout.as_millis(),
             open_listeners: open.map(|(id, _)| id).collect(),
+            endpoints: BTreeMap::new(),
         }
     }
 }

@@ -108,6 +108,7 @@ fn a_chain_becomes_entries_and_each_file_one_store() {
         on_all_ignore: true,
         timeout_ms: 5000,
         open_listeners: vec![ListenerId(1)],
+        endpoints: BTreeMap::new(),
     };
     assert_eq!(*rules.auth, expected);
     let asker = Asker::new(&access);
