@@ -18,6 +18,7 @@ mod ctl;
 mod embedded;
 mod events;
 mod interop;
+mod limits;
 mod mosquitto;
 mod moves;
 mod mqtt;

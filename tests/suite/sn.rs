@@ -46,12 +46,18 @@ impl Device {
         Self { socket, next_id: 0, names: BTreeMap::new(), delivered: VecDeque::new(), buffer: vec![0; 65_536] }
     }
 
-    /// A device in a clean session, at this address of its own.
-    pub(crate) fn connect_from(address: IpAddr, gateway: SocketAddr, client_id: &str) -> Self {
+    /// A device that has not connected, at this address of its own.
+    pub(crate) fn at(address: IpAddr, gateway: SocketAddr) -> Self {
         let mut device = Self::new(gateway);
         device.socket = UdpSocket::bind((address, 0)).expect("a free port");
         device.socket.connect(gateway).expect("a loopback address");
         device.socket.set_read_timeout(Some(PATIENCE)).expect("a time");
+        device
+    }
+
+    /// A device in a clean session, at this address of its own.
+    pub(crate) fn connect_from(address: IpAddr, gateway: SocketAddr, client_id: &str) -> Self {
+        let mut device = Self::at(address, gateway);
         assert_eq!(device.try_connect(client_id, true), ReturnCode::Accepted);
         device
     }

@@ -78,6 +78,9 @@ fn a_clock_that_goes_back_gives_nothing_away() {
     assert_eq!(session.publish(100_000, 0), Ok(()));
     assert_eq!(session.publish(0, 0), over(Which::Publish, 10_000));
     assert_eq!(session.publish(105_000, 0), over(Which::Publish, 110_000));
+    let mut session = Session::new("", "2/10s");
+    assert_eq!((session.publish(100_000, 0), session.publish(0, 0)), (Ok(()), Ok(())));
+    assert_eq!(session.publish(100_000, 0), over(Which::Publish, 105_000));
 }
 
 #[test]
