@@ -5,7 +5,7 @@
 //! connection has ended by then, and the broker keeps what it has not heard of as long as it keeps its own session.
 
 use crate::base::Base;
-use crate::down::Down;
+use crate::down::{Down, Stage};
 use crate::hold::Held;
 use crate::session::Session;
 use bridge_core::downlink::Delivery;
@@ -49,28 +49,40 @@ pub(crate) fn release(
     }
 }
 
-impl Down {
+impl Session {
     /// True for a message that is here already, over an earlier connection of the client: the broker has sent it again,
-    /// and the new receipt takes the place of the old.
-    pub(crate) fn adopts(&mut self, now: Now, delivery: &Delivery<'_>) -> bool {
+    /// and the new receipt takes the place of the old. Of two that are equal the broker sends both again.
+    pub(crate) fn has_already(&mut self, base: &Base, cx: &mut Cx<'_>, delivery: &Delivery<'_>) -> bool {
         let Some(receipt) = delivery.receipt else { return false };
-        let came = delivery.message.view();
-        let same = |held: &Held| {
-            held.receipt.is_some_and(|old| old.link != receipt.link)
-                && held.qos == delivery.qos
-                && held.message.view(now).is_some_and(|view| {
-                    (view.topic, view.payload, view.retain) == (came.topic, came.payload, came.retain)
-                })
-        };
-        let flight = self.in_flight.as_mut().map(|flight| &mut flight.held).filter(|held| same(held));
-        let Some(held) = flight.or_else(|| self.queue.find_mut(same)) else { return false };
-        held.receipt = Some(receipt);
-        true
+        let same = |held: &Held| is_again(held, delivery, receipt, cx.now);
+        if let Some(flight) = self.down.in_flight.as_mut().filter(|flight| same(&flight.held)) {
+            flight.held.receipt = Some(receipt);
+            if flight.stage == Stage::Released {
+                // The client has it: what was said of that came too late for the earlier connection.
+                base.holds(Some(receipt));
+                self.release(base, cx, Some(receipt));
+            }
+            return true;
+        }
+        let held = self.down.queue.find_mut(same);
+        held.map(|held| held.receipt = Some(receipt)).is_some()
     }
+}
 
-    /// Receipts that are held with the messages here.
+fn is_again(held: &Held, delivery: &Delivery<'_>, receipt: Receipt, now: Now) -> bool {
+    let came = delivery.message.view();
+    held.receipt.is_some_and(|old| old.link != receipt.link)
+        && held.qos == delivery.qos
+        && held
+            .message
+            .view(now)
+            .is_some_and(|view| (view.topic, view.payload, view.retain) == (came.topic, came.payload, came.retain))
+}
+
+impl Down {
+    /// Receipts that are held with the messages here. (The one of a message that the client has got is given back.)
     pub(crate) fn receipts(&self) -> u64 {
-        let flight = self.in_flight.iter().map(|flight| &flight.held);
+        let flight = self.in_flight.iter().filter(|flight| flight.stage == Stage::Published).map(|flight| &flight.held);
         self.queue.iter().chain(flight).map(|held| u64::from(held.receipt.is_some())).sum()
     }
 }

@@ -51,8 +51,8 @@ pub fn machine(data: &[u8]) {
     bench.end();
 }
 
-struct Bench {
-    machine: Mqttsn,
+pub(crate) struct Bench {
+    pub(crate) machine: Mqttsn,
     bridge: Bridge,
     out: Outbox,
     streams: Streams,
@@ -61,14 +61,16 @@ struct Bench {
     gates: Gates,
     journal: Journal,
     rng: Rng,
-    now_ms: u64,
+    pub(crate) now_ms: u64,
     last_timer: Deadline,
     /// Messages that came with a receipt.
     receipts: u32,
+    /// What the devices were told last.
+    pub(crate) said: Vec<Vec<u8>>,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let listener = ListenerId(0);
         let config = MqttsnConfig {
             predefined: [(1, "p/1".to_owned()), (2, "p/2".to_owned())].into(),
@@ -92,6 +94,7 @@ impl Bench {
             now_ms: 0,
             last_timer: Deadline(0),
             receipts: 0,
+            said: Vec::new(),
         };
         this.bring_up();
         this
@@ -178,7 +181,7 @@ impl Bench {
         self.handle(Input::Down { client, down });
     }
 
-    fn handle(&mut self, input: Input<'_>) {
+    pub(crate) fn handle(&mut self, input: Input<'_>) {
         let now = self.now();
         let mut cx = Cx {
             now,
@@ -192,7 +195,9 @@ impl Bench {
             journal: &mut self.journal,
         };
         let _here = self.machine.handle(&mut cx, input);
+        self.said.clear();
         for (_, bytes) in self.out.iter() {
+            self.said.push(bytes.to_vec());
             assert!(codec_mqttsn::decode(bytes).is_ok(), "sent what is no message: {bytes:02x?}");
         }
         self.out.clear();
@@ -299,7 +304,7 @@ fn spoil(rng: &mut Rng, record: &[u8]) -> Vec<u8> {
     spoilt
 }
 
-fn peer(argument: u8) -> Peer {
+pub(crate) fn peer(argument: u8) -> Peer {
     let addr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1000 + u16::from(argument & 7));
     Peer::plain(ListenerId(0), addr, None)
 }

@@ -37,6 +37,8 @@ mod sessions;
 mod sleep;
 mod subscribe;
 mod subscriptions;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod will;
 

@@ -25,7 +25,7 @@ use codec_mqttsn::{Message, MsgId, ReturnCode, Topic};
 impl Session {
     /// A message from the broker: sent, or held.
     pub(crate) fn on_message(&mut self, base: &mut Base, cx: &mut Cx<'_>, key: Key, delivery: &Delivery<'_>) {
-        if self.down.adopts(cx.now, delivery) {
+        if self.has_already(base, cx, delivery) {
             return;
         }
         let view = delivery.message.view();
@@ -223,10 +223,11 @@ impl Session {
             if let Some(timer) = flight.timer.take() {
                 base.wheel.cancel(timer);
             }
+            let published = flight.stage == Stage::Published;
             (flight.stage, flight.tries) = (Stage::Released, 0);
             flight.timer = listens.then(|| base.retry(cx.now, key, Due::Publish));
             // It has the message: what is left is between the two of us.
-            let receipt = flight.held.receipt.take();
+            let receipt = flight.held.receipt.filter(|_| published);
             self.release(base, cx, receipt);
         } else {
             base.counts.up(Count::OutOfPlace);
