@@ -132,11 +132,11 @@ impl Bench {
     /// The link comes online, so that subscriptions are taken.
     fn bring_up(&mut self) {
         let now = self.now();
-        if let Some(link) = self.bridge.link_mut(LinkId(0)) {
+        if let Some(link) = self.bridge.link_mut(LinkId::shared(0)) {
             link.opening(now);
             link.opened(now);
         }
-        let (_consumed, message) = self.bridge.receive(now, LinkId(0), CONNACK);
+        let (_consumed, message) = self.bridge.receive(now, LinkId::shared(0), CONNACK);
         assert!(message.is_none());
         self.turn();
     }
@@ -334,7 +334,7 @@ impl Bench {
         let now = self.now();
         self.bridge.settle(now);
         while self.bridge.take_notice().is_some() {}
-        if let Some(link) = self.bridge.link_mut(LinkId(0)) {
+        if let Some(link) = self.bridge.link_mut(LinkId::shared(0)) {
             let length = link.pending().len();
             link.written(length);
         }
