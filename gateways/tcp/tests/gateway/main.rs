@@ -7,5 +7,16 @@
     reason = "a broken expectation must stop the test there"
 )]
 
+mod asking;
+mod coming_in;
+mod corpus;
+mod downlink;
 mod frames;
+mod framings;
+mod judged;
+mod lifetimes;
+mod pieces;
 mod random;
+mod shards;
+mod uplink;
+mod world;
