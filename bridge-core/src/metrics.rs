@@ -73,6 +73,25 @@ pub const CONNECTIONS_HANDED_OVER: Family = counter(
     "tidegate_connections_handed_over_total",
     "Connections that were to go to the shard where their client lives, by what became of them",
 );
+/// Connections of devices.
+pub const CONNECTIONS: Family = gauge("tidegate_connections", "Connections of devices, by how far they have come");
+/// Connections of devices: those that came.
+pub const CONNECTIONS_ACCEPTED: Family =
+    counter("tidegate_connections_accepted_total", "Connections of devices that were accepted");
+/// Connections of devices: those turned away.
+pub const CONNECTIONS_REFUSED: Family = counter(
+    "tidegate_connections_refused_total",
+    "Connections of devices that ended before a protocol began, by reason; no_room counts pauses in accepting",
+);
+/// Connections of devices: ends.
+pub const CONNECTIONS_ENDED: Family =
+    counter("tidegate_connections_ended_total", "Connections of devices that have ended, by who or what ended them");
+/// Connections of devices: octets.
+pub const STREAM_BYTES: Family =
+    counter("tidegate_stream_bytes_total", "Octets read from and written to connections of devices");
+/// Connections of devices: system calls.
+pub const STREAM_CALLS: Family =
+    counter("tidegate_stream_calls_total", "Attempts to read from connections of devices, and writes to them");
 /// Messages between shards.
 pub const POSTED: Family =
     counter("tidegate_posted_total", "Messages that were to go to the shard where their client lives");

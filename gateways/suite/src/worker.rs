@@ -95,7 +95,7 @@ pub(crate) fn start(
     let cannot = |why: String| Failure::Running(format!("cannot start {who}: {why}"));
     thread::Builder::new().name(format!("shard-{number}")).spawn(body).map_err(|fault| cannot(fault.to_string()))?;
     match standing.recv() {
-        Ok(Ok(meter)) => meters.push(meter),
+        Ok(Ok(more)) => meters.extend(more),
         Ok(Err(why)) => return Err(cannot(why)),
         Err(_gone) => return Err(cannot("its thread has ended".to_owned())),
     }
@@ -106,7 +106,7 @@ fn work(
     clock: Clock,
     shard: Shard,
     driver: DriverSettings,
-    stands: &handshake::Sender<Result<Arc<Meter>, String>>,
+    stands: &handshake::Sender<Result<Vec<Arc<Meter>>, String>>,
 ) -> Result<(), String> {
     let runtime = runtime()?;
     let driver = {
@@ -120,7 +120,7 @@ fn work(
             return Err(fault.to_string());
         }
     };
-    drop(stands.send(Ok(driver.meter())));
+    drop(stands.send(Ok(driver.meters())));
     let how = runtime.block_on(driver.run());
     // A name that is still being looked up holds up nobody.
     runtime.shutdown_background();

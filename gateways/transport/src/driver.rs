@@ -10,11 +10,13 @@ pub(crate) mod line;
 mod lines;
 mod question;
 mod records;
+mod streams;
 #[cfg(test)]
 mod tests;
 
 pub use credentials::{AskStore, CredentialLine};
 pub use question::Question;
+pub use streams::{Crossing, StreamListener, crossings};
 
 use crate::broker::Target;
 use crate::clock::Clock;
@@ -26,7 +28,7 @@ use bridge_core::auth::AuthRules;
 use bridge_core::listeners::Listeners;
 use bridge_core::meter::{Counts, Meter};
 use bridge_core::peer::{GatewayId, ListenerId, Peer, Proven, ShardId};
-use bridge_core::time::{Deadline, Now};
+use bridge_core::time::{Deadline, Now, earliest};
 use counts::DriverCount;
 use lines::Lines;
 pub use records::Carrier;
@@ -38,6 +40,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use streams::Connections;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Sleep;
@@ -107,6 +110,10 @@ pub struct LinkReport {
 pub struct DriverSettings {
     /// Bound sockets, with the listener each belongs to.
     pub sockets: Vec<(ListenerId, BoundUdp)>,
+    /// Listeners of connections.
+    pub streams: Vec<StreamListener>,
+    /// The way of connections to other drivers and from them.
+    pub crossing: Crossing,
     /// The brokers, in the order in which they are tried.
     pub targets: Arc<[Target]>,
     /// Time for a connection to a broker to come about.
@@ -138,6 +145,7 @@ pub struct Driver {
     shard: Shard,
     ports: Vec<Port>,
     batch: Batch,
+    connections: Connections,
     lines: Lines,
     /// Everything that streams is read through this.
     scratch: Vec<u8>,
@@ -164,8 +172,10 @@ impl Driver {
             let queue = SendQueue::new(SEND_QUEUE, SEND_QUEUE_BYTES);
             Ok(Port { listener, socket: bound.listen()?, queue })
         };
+        let (mono_ms, wall_ms) = clock.now();
         Ok(Self {
             clock,
+            connections: Connections::new(Now { mono_ms, wall_ms }, settings.streams, settings.crossing)?,
             ports: settings.sockets.into_iter().map(listen).collect::<io::Result<_>>()?,
             batch: Batch::new(Batch::WHOLE_DATAGRAM),
             lines: Lines::new(settings.targets, settings.connect_timeout),
@@ -184,8 +194,8 @@ impl Driver {
 
     /// For whoever reports.
     #[must_use]
-    pub fn meter(&self) -> Arc<Meter> {
-        self.counts.meter()
+    pub fn meters(&self) -> Vec<Arc<Meter>> {
+        vec![self.counts.meter(), self.connections.meter()]
     }
 
     /// Runs until drained.
@@ -228,6 +238,7 @@ impl Driver {
         busy |= self.credentials.hear(cx, now, &mut self.shard);
         busy |= self.hear_shards(cx, now);
         busy |= self.hear_devices(cx, now)?;
+        busy |= self.connections.hear(cx, now, &mut self.shard, &mut self.scratch)?;
         busy |= self.lines.hear(cx, now, &mut self.shard, &mut self.scratch);
         if self.shard.next_deadline().is_some_and(|deadline| deadline.is_due(now)) {
             self.shard.timer(now);
@@ -237,6 +248,7 @@ impl Driver {
         self.lines.speak(now, &mut self.shard);
         // What the links' progress has set free.
         self.shard.finish(now);
+        busy |= self.connections.speak(now, &mut self.shard, &mut self.scratch);
         self.speak_to_devices(cx)?;
         self.speak_to_shards();
         if let Some(records) = &mut self.records {
@@ -254,6 +266,7 @@ impl Driver {
                 Command::Drain(within) => {
                     let until = now.after(within);
                     self.drain = Some(until);
+                    self.connections.drain();
                     self.shard.drain(now, until);
                 }
                 Command::Reconfigure => self.shard.reconfigure(now),
@@ -338,21 +351,22 @@ impl Driver {
 
     /// Sleeps until the next deadline; false when it is due already.
     fn arm(&mut self, cx: &mut Context<'_>, now: Now) -> bool {
-        let deadline = self.shard.next_deadline().unwrap_or_else(|| now.after(IDLE));
-        let deadline = self.drain.map_or(deadline, |drain| drain.min(deadline));
+        let deadline = earliest(self.shard.next_deadline(), self.connections.next_deadline());
+        let deadline = earliest(deadline, self.drain).unwrap_or_else(|| now.after(IDLE));
         self.sleep.as_mut().reset(self.clock.instant(deadline.0).into());
         self.sleep.as_mut().poll(cx).is_pending()
     }
 
     fn has_ended(&self, now: Now) -> bool {
         let Some(until) = self.drain else { return false };
-        let idle = self.shard.is_drained() && self.lines.are_closed();
+        let idle = self.shard.is_drained() && self.connections.is_drained() && self.lines.are_closed();
         let written = self.records.as_ref().is_none_or(|records| records.is_idle(&self.shard));
         idle && written && self.ports.iter().all(|port| port.queue.is_empty()) || until.is_due(now)
     }
 
     fn gauge(&self) {
         self.shard.gauge();
+        self.connections.gauge();
         let unwritten = self.records.as_ref().map_or(0, |records| records.unwritten(&self.shard));
         self.counts.set(DriverCount::Unwritten, unwritten as u64);
         let mut sent = crate::udp::SendCounts::default();

@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 mod abi;
+mod bind;
 pub mod broker;
 pub mod clock;
 pub mod config;
@@ -17,4 +18,7 @@ mod sys;
 pub mod udp;
 
 pub use clock::Clock;
-pub use driver::{AskStore, Carrier, Command, CredentialLine, Driver, DriverSettings, LinkReport, Question, Report};
+pub use driver::{
+    AskStore, Carrier, Command, CredentialLine, Crossing, Driver, DriverSettings, LinkReport, Question, Report,
+    StreamListener, crossings,
+};

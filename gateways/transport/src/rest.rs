@@ -8,6 +8,11 @@
 pub(crate) struct Rest(Vec<u8>);
 
 impl Rest {
+    /// Octets that are kept.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// The buffer to append to: what is kept, in `scratch` if that has room for it, and room for at least
     /// [`CHUNK`] octets behind it. [`Rest::keep`] must follow.
     pub(crate) fn open<'a>(&'a mut self, scratch: &'a mut Vec<u8>) -> &'a mut Vec<u8> {
@@ -37,6 +42,25 @@ impl Rest {
                 self.0 = self.0.as_slice().to_vec();
             }
         }
+    }
+
+    /// Takes off the first `consumed` of the octets that are kept.
+    pub(crate) fn consume(&mut self, consumed: usize) {
+        if consumed > 0 {
+            self.0.drain(..consumed.min(self.0.len()));
+            self.0.shrink_to_fit();
+        }
+    }
+
+    /// What is kept, to go elsewhere.
+    pub(crate) fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.0)
+    }
+}
+
+impl From<Vec<u8>> for Rest {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes)
     }
 }
 
@@ -72,7 +96,10 @@ mod tests {
             assert_eq!(offered, b"bc");
             0
         });
-        assert_eq!((rest.0.as_slice(), rest.0.capacity()), (&b"bc"[..], 2));
+        rest.consume(1);
+        assert_eq!((rest.bytes(), rest.0.capacity()), (&b"c"[..], 1));
+        assert_eq!(rest.take(), b"c");
+        assert_eq!(rest.bytes(), b"");
     }
 
     #[test]

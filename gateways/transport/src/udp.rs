@@ -5,6 +5,7 @@ mod queue;
 #[cfg(test)]
 mod tests;
 
+pub use crate::bind::BindFault;
 pub use batch::{Batch, Datagram};
 pub use queue::{SendCounts, SendQueue};
 
@@ -52,7 +53,7 @@ pub fn bind(address: SocketAddr, workers: usize, buffer_bytes: usize) -> Result<
 impl BoundUdp {
     fn bind(address: SocketAddr, buffer_bytes: usize) -> Result<Self, BindFault> {
         let socket = open(address, true)?;
-        let fault = |step| move |source: io::Error| BindFault::new(address, step, &source);
+        let fault = |step| move |source: io::Error| BindFault::new("UDP", address, step, &source);
         // The kernel cuts what is too much for it and says nothing, so the size is read back. It says twice what
         // it was asked for: its own bookkeeping comes out of the same purse (socket(7)).
         socket.set_recv_buffer_size(buffer_bytes).map_err(fault("set the receive buffer"))?;
@@ -104,7 +105,7 @@ impl BoundUdp {
 
 /// A socket bound to `address`, non-blocking, which tells the address each datagram came to if it is a wildcard.
 fn open(address: SocketAddr, share_port: bool) -> Result<Socket, BindFault> {
-    let fault = |step| move |source: io::Error| BindFault::new(address, step, &source);
+    let fault = |step| move |source: io::Error| BindFault::new("UDP", address, step, &source);
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM.nonblocking(), Some(Protocol::UDP))
         .map_err(fault("open a socket"))?;
     if address.is_ipv6() {
@@ -227,36 +228,3 @@ fn is_passing(fault: &io::Error) -> bool {
         )
     )
 }
-
-/// Why a listener could not be bound.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BindFault {
-    /// The address that was asked for.
-    pub address: SocketAddr,
-    /// What was tried, as in "cannot bind".
-    pub step: &'static str,
-    /// The kernel's answer.
-    pub kind: io::ErrorKind,
-    /// The same in words.
-    pub reason: String,
-}
-
-impl BindFault {
-    fn new(address: SocketAddr, step: &'static str, source: &io::Error) -> Self {
-        let reason = match source.kind() {
-            io::ErrorKind::AddrInUse => "the port is in use".to_owned(),
-            io::ErrorKind::AddrNotAvailable => "no interface has this address".to_owned(),
-            io::ErrorKind::PermissionDenied => "not permitted (ports below 1024 need a privilege)".to_owned(),
-            _ => source.to_string(),
-        };
-        Self { address, step, kind: source.kind(), reason }
-    }
-}
-
-impl std::fmt::Display for BindFault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "UDP {}: cannot {}: {}", self.address, self.step, self.reason)
-    }
-}
-
-impl std::error::Error for BindFault {}

@@ -14,7 +14,7 @@ use config::Config;
 use shard::{Shard, ShardSettings};
 use store::LinkMemory;
 use tokio::sync::mpsc;
-use transport::DriverSettings;
+use transport::{DriverSettings, crossings};
 use transport::driver::FORWARD_QUEUE;
 use transport::udp::BoundUdp;
 
@@ -87,7 +87,7 @@ pub(crate) fn shards(
     let directory = Arc::new(Directory::default());
     let (forwards, inboxes): (Vec<_>, Vec<_>) = (0..node.workers).map(|_| mpsc::channel(FORWARD_QUEUE)).unzip();
     let (rules, mut workers) = (access.rules(), Vec::new());
-    for (number, inbox) in (0..=u8::MAX).zip(inboxes) {
+    for (number, (inbox, crossing)) in (0..=u8::MAX).zip(inboxes.into_iter().zip(crossings(node.workers))) {
         let (mut machines, mut machine_meters) = (Vec::new(), Vec::new());
         for (id, gateway) in (0..).map(GatewayId).zip(&gateways) {
             let Made { machine, meter } = gateway.machine(number, parts.listeners_of(id), seed()?);
@@ -122,6 +122,8 @@ pub(crate) fn shards(
         let (commands, heard) = mpsc::channel(COMMANDS);
         let driver = DriverSettings {
             sockets: parts.next_sockets(),
+            streams: Vec::new(),
+            crossing,
             targets: Arc::clone(&node.targets),
             connect_timeout: CONNECT_TIMEOUT,
             commands: heard,

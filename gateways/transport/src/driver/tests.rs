@@ -102,7 +102,8 @@ fn node_with(workers: u8, credentials: impl Fn() -> CredentialLine) -> Node {
     let directory = Arc::new(Directory::default());
     let (shards, inboxes): (Vec<_>, Vec<_>) = (0..workers).map(|_| mpsc::channel(FORWARD_QUEUE)).unzip();
     let (mut commands, mut threads) = (Vec::new(), Vec::new());
-    for ((number, inbox), socket) in (0..).zip(inboxes).zip(sockets) {
+    let parts = inboxes.into_iter().zip(crossings(workers.into())).zip(sockets);
+    for (number, ((inbox, crossing), socket)) in (0..).zip(parts) {
         let (send, receive) = mpsc::channel(4);
         commands.push(send);
         let (directory, shards, credentials) = (Arc::clone(&directory), shards.clone(), credentials());
@@ -133,6 +134,8 @@ fn node_with(workers: u8, credentials: impl Fn() -> CredentialLine) -> Node {
             runtime.block_on(async {
                 let settings = DriverSettings {
                     sockets: vec![(ListenerId(0), socket)],
+                    streams: Vec::new(),
+                    crossing,
                     targets: Arc::new([]),
                     connect_timeout: Duration::from_secs(1),
                     commands: receive,

@@ -67,7 +67,7 @@ fn all_meters() -> Vec<Arc<Meter>> {
     meters.push(store::Writer::new(Box::new(store::MemoryStore::default()), 1).0.meter());
     let runtime = crate::worker::runtime().unwrap();
     let _inside = runtime.enter();
-    meters.push(Driver::new(Clock::start(), one.shard, one.driver).unwrap().meter());
+    meters.extend(Driver::new(Clock::start(), one.shard, one.driver).unwrap().meters());
     meters
 }
 

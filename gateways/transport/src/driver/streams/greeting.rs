@@ -1,0 +1,131 @@
+//! From the listening socket to the shard: who comes is accepted, named by a proxy where there is one, and shakes hands
+//! where there is TLS.
+
+use super::Connections;
+use super::connection::{Greeted, Phase};
+use super::counts::StreamCount;
+use super::port::{Arrival, Remark};
+use crate::rest::Rest;
+use crate::stream::{Wire, proven};
+use bridge_core::gate::Shut;
+use bridge_core::peer::{ListenerId, Proven};
+use bridge_core::slab::Key;
+use bridge_core::time::Now;
+use shard::Shard;
+use std::io;
+use std::net::SocketAddr;
+use std::task::Context;
+use tokio::net::TcpStream;
+
+impl Connections {
+    pub(super) fn accept(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Now,
+        port: usize,
+        shard: &mut Shard,
+        scratch: &mut Vec<u8>,
+    ) -> io::Result<bool> {
+        for _ in 0..ACCEPTS {
+            if self.greeting >= MOST_GREETING {
+                // Whoever comes waits in the kernel until some of those have come in or timed out.
+                return Ok(false);
+            }
+            let Some(listener) = self.ports.get_mut(port) else { return Ok(false) };
+            match listener.accept(cx, now)? {
+                Arrival::Nobody => return Ok(false),
+                Arrival::Connection(tcp, addr) => self.welcome(now, port, tcp, addr, shard, scratch),
+                Arrival::NoRoom(fault) => {
+                    self.counts.up(StreamCount::RefusedNoRoom);
+                    if listener.may_say(Remark::NoRoom, now) {
+                        tracing::error!(listener = %listener.key, error = %fault, "no room for another connection");
+                    }
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn welcome(
+        &mut self,
+        now: Now,
+        port: usize,
+        tcp: TcpStream,
+        addr: SocketAddr,
+        shard: &mut Shard,
+        scratch: &mut Vec<u8>,
+    ) {
+        self.counts.up(StreamCount::Accepted);
+        // What leaves in a turn leaves in one piece: there is nothing that waiting for more could join. A connection
+        // that will not have it so is slower, or broken.
+        drop(tcp.set_nodelay(true));
+        let Some(listener) = self.ports.get(port) else { return };
+        let (phase, within) = match (listener.proxy, &listener.tls) {
+            (Some(within), _) => (Phase::Proxy, Some(within)),
+            (None, Some(tls)) => (Phase::Hello, Some(tls.handshake_timeout())),
+            (None, None) => (Phase::Hello, None),
+        };
+        let Ok(number) = u16::try_from(port) else { return };
+        let Some(key) = self.insert(Wire::new(tcp), addr, number, phase, Rest::default()) else { return };
+        self.greeting += 1;
+        match within {
+            Some(within) => {
+                self.arm(now, key, within);
+                self.attend(now, key, shard, scratch);
+            }
+            // Who is plain and behind no proxy has nothing to say first: some devices only listen.
+            None => self.let_in(now, key, shard, scratch),
+        }
+    }
+
+    /// Proxy | Hello | Handshake => the next of them | Open | gone.
+    pub(super) fn greet(&mut self, now: Now, key: Key, shard: &mut Shard, scratch: &mut Vec<u8>) {
+        let Some(connection) = self.table.get_mut(key) else { return };
+        let Some(port) = self.ports.get_mut(usize::from(connection.port)) else { return };
+        match connection.greet(port, scratch) {
+            Greeted::Waits => {}
+            Greeted::Secure => {
+                if let Some(within) = port.tls.as_ref().map(|tls| tls.handshake_timeout()) {
+                    self.arm(now, key, within);
+                }
+                self.greet(now, key, shard, scratch);
+            }
+            Greeted::Through => self.let_in(now, key, shard, scratch),
+            Greeted::Refused(reason, text) => {
+                let peer = connection.addr;
+                if reason == StreamCount::RefusedPlainOnTls && port.may_say(Remark::PlainOnTls, now) {
+                    tracing::warn!(listener = %port.key, %peer, "a client does not speak TLS to a TLS listener");
+                } else {
+                    let why = text.unwrap_or_default();
+                    tracing::debug!(listener = %port.key, %peer, reason = why, "a connection came to nothing");
+                }
+                self.refuse(key, reason);
+            }
+        }
+    }
+
+    /// ... => Open | gone.
+    fn let_in(&mut self, now: Now, key: Key, shard: &mut Shard, scratch: &mut Vec<u8>) {
+        self.disarm(key);
+        let Some(connection) = self.table.get_mut(key) else { return };
+        let listener = self.ports.get(usize::from(connection.port)).map_or(ListenerId(0), |port| port.id);
+        let identity = connection.wire.session().and_then(proven);
+        let proven = Proven { identity: identity.as_deref() };
+        match shard.opened(now, connection.peer(listener), proven) {
+            Ok(conn) => {
+                self.greeting = self.greeting.saturating_sub(1);
+                self.enter(key, conn);
+                self.hear_one(now, key, conn, shard, scratch);
+            }
+            Err(Shut::Full) => self.refuse(key, StreamCount::RefusedFull),
+            Err(Shut::TooFast) => self.refuse(key, StreamCount::RefusedTooFast),
+            Err(Shut::Denied) => self.refuse(key, StreamCount::RefusedDenied),
+        }
+    }
+}
+
+/// Connections accepted from a listener before everybody else gets a turn.
+const ACCEPTS: usize = 64;
+/// Connections of a driver that the shard does not know yet. Each ends by itself within the time of its phase.
+const MOST_GREETING: usize = 16_384;

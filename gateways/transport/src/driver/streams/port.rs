@@ -1,0 +1,121 @@
+//! Listeners of connections, as one driver has them.
+
+use crate::stream::{Accepted, BoundTcp, ServerTls, TcpAcceptor};
+use bridge_core::peer::ListenerId;
+use bridge_core::time::{Deadline, Now};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+/// A listener of connections, for one driver.
+#[derive(Debug)]
+pub struct StreamListener {
+    /// Its number.
+    pub id: ListenerId,
+    /// As the configuration names it, for the log.
+    pub key: Arc<str>,
+    /// One of its sockets.
+    pub socket: BoundTcp,
+    /// TLS, if it is spoken there; shared by all drivers.
+    pub tls: Option<Arc<ServerTls>>,
+    /// If each connection begins with a PROXY header: the time for that.
+    pub proxy: Option<Duration>,
+    /// How long a device may take nothing of what waits for it.
+    pub send_timeout: Duration,
+}
+
+/// A listener at work.
+#[derive(Debug)]
+pub(super) struct Port {
+    pub(super) id: ListenerId,
+    pub(super) key: Arc<str>,
+    /// `None`: nobody new is let in any more.
+    acceptor: Option<TcpAcceptor>,
+    pub(super) tls: Option<Arc<ServerTls>>,
+    pub(super) proxy: Option<Duration>,
+    pub(super) send_timeout: Duration,
+    /// Nothing is accepted before: there was no room.
+    rests_until: Option<Deadline>,
+    /// No line about a misled client before.
+    quiet_until: [Deadline; 3],
+}
+
+/// What is said about a listener, each once a minute at most.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Remark {
+    /// A client speaks TLS where there is none.
+    TlsOnPlain,
+    /// A client does not speak TLS where it is spoken.
+    PlainOnTls,
+    /// There is no room for another connection.
+    NoRoom,
+}
+
+/// What an attempt to accept came to.
+pub(super) enum Arrival {
+    /// Somebody has come.
+    Connection(TcpStream, SocketAddr),
+    /// Nobody else, for now.
+    Nobody,
+    /// There is no room.
+    NoRoom(io::Error),
+}
+
+impl Port {
+    pub(super) fn new(listener: StreamListener) -> io::Result<Self> {
+        let StreamListener { id, key, socket, tls, proxy, send_timeout } = listener;
+        let acceptor = Some(socket.listen()?);
+        let quiet_until = [Deadline(0); 3];
+        Ok(Self { id, key, acceptor, tls, proxy, send_timeout, rests_until: None, quiet_until })
+    }
+
+    /// The next connection.
+    pub(super) fn accept(&mut self, cx: &mut Context<'_>, now: Now) -> io::Result<Arrival> {
+        if self.rests_until.is_some_and(|until| !until.is_due(now)) {
+            return Ok(Arrival::Nobody);
+        }
+        self.rests_until = None;
+        loop {
+            let Some(acceptor) = &mut self.acceptor else { return Ok(Arrival::Nobody) };
+            return Ok(match acceptor.poll_accept(cx)? {
+                Poll::Pending => Arrival::Nobody,
+                Poll::Ready(Accepted::Gone) => continue,
+                Poll::Ready(Accepted::Connection(tcp, addr)) => Arrival::Connection(tcp, addr),
+                Poll::Ready(Accepted::NoRoom(fault)) => {
+                    // Until somebody leaves, accepting would fail, and the socket would stay ready.
+                    self.rests_until = Some(now.after(REST));
+                    Arrival::NoRoom(fault)
+                }
+            });
+        }
+    }
+
+    /// When it may accept again.
+    pub(super) const fn next_deadline(&self) -> Option<Deadline> {
+        self.rests_until
+    }
+
+    /// Lets nobody new in.
+    pub(super) fn shut(&mut self) {
+        self.acceptor = None;
+        self.rests_until = None;
+    }
+
+    /// True if this may be said now, and not again for a minute.
+    pub(super) fn may_say(&mut self, remark: Remark, now: Now) -> bool {
+        let Some(quiet_until) = self.quiet_until.get_mut(remark as usize) else { return false };
+        let may = quiet_until.is_due(now);
+        if may {
+            *quiet_until = now.after(QUIET);
+        }
+        may
+    }
+}
+
+/// Without room for another connection, accepting pauses so long.
+const REST: Duration = Duration::from_millis(100);
+/// Between two lines about the same.
+const QUIET: Duration = Duration::from_secs(60);
