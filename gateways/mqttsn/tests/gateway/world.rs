@@ -14,7 +14,7 @@ use bridge_core::time::{Deadline, Now};
 use codec_mqttsn::{Connect, Message as Sn, MsgId};
 use mqttsn::{Broadcast, Mqttsn, MqttsnConfig};
 use shard::{Records, Shard, ShardSettings};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use support::broker::{Message, Options, SimBroker};
@@ -34,7 +34,10 @@ pub(crate) struct World {
     pub(crate) subscribes: usize,
     /// The network to the broker stands still.
     pub(crate) paused: bool,
-    conn: Option<u64>,
+    /// Connections to the broker, by link.
+    conns: BTreeMap<LinkId, u64>,
+    /// Octets of the broker that a link has not taken yet.
+    unread: BTreeMap<LinkId, Vec<u8>>,
     next_conn: u64,
     pub(crate) now: Now,
     heard: BTreeMap<u16, Vec<String>>,
@@ -92,7 +95,7 @@ impl World {
 
     /// The process ends without a word, and another begins, when the wall clock says `wall_ms`.
     pub(crate) fn restart(mut self, setup: Setup, wall_ms: u64) -> (Self, Vec<Result<(), Unthawed>>) {
-        if let Some(conn) = self.conn {
+        for conn in std::mem::take(&mut self.conns).into_values() {
             self.broker.disconnect(conn);
         }
         let mut world = Self::before(setup, self.broker, Now { mono_ms: 7, wall_ms });
@@ -138,7 +141,8 @@ impl World {
             meter,
             subscribes: 0,
             paused: false,
-            conn: None,
+            conns: BTreeMap::new(),
+            unread: BTreeMap::new(),
             next_conn: 1,
             now,
             heard: BTreeMap::new(),
@@ -368,19 +372,32 @@ impl World {
         self.shard.written(self.now, upto);
     }
 
-    /// One step of the link's driver.
+    /// One step of the links' driver.
     fn drive(&mut self) -> bool {
         if self.paused {
             return false;
         }
+        let mut called: BTreeSet<LinkId> = std::iter::from_fn(|| self.shard.take_touched_line()).collect();
+        let waits = |conn: &u64| self.broker.has_output(*conn) || !self.broker.is_open(*conn);
+        called.extend(self.conns.iter().filter(|(_, conn)| waits(conn)).map(|(id, _)| *id));
+        called.into_iter().fold(false, |busy, id| self.drive_line(id) || busy)
+    }
+
+    fn drive_line(&mut self, id: LinkId) -> bool {
         let now = self.now;
-        let link = self.shard.link_mut(LinkId::shared(0)).unwrap();
+        let Some(link) = self.shard.link_mut(id) else {
+            // The link is no more.
+            if let Some(conn) = self.conns.remove(&id) {
+                self.broker.disconnect(conn);
+            }
+            return true;
+        };
         match link.wish() {
             Wish::Nothing => {}
             Wish::Open { .. } => {
                 link.opening(now);
                 if self.broker.connect(self.next_conn) {
-                    self.conn = Some(self.next_conn);
+                    self.conns.insert(id, self.next_conn);
                     self.next_conn += 1;
                     link.opened(now);
                 } else {
@@ -389,27 +406,37 @@ impl World {
                 return true;
             }
             Wish::Close => {
-                if let Some(conn) = self.conn.take() {
+                if let Some(conn) = self.conns.remove(&id) {
                     self.broker.disconnect(conn);
                 }
                 link.closed(now, Closed::Broken, "closed");
                 return true;
             }
         }
-        let Some(conn) = self.conn else { return false };
+        let Some(&conn) = self.conns.get(&id) else { return false };
         let out = link.pending().to_vec();
         link.written(out.len());
         self.subscribes += packet_types(&out).iter().filter(|&&first| first >> 4 == 8).count();
         self.broker.receive(conn, &out);
-        let back = self.broker.take_output(conn);
-        assert_eq!(self.shard.link_bytes(now, LinkId::shared(0), &back), back.len());
+        let mut back = self.unread.remove(&id).unwrap_or_default();
+        let fresh = self.broker.take_output(conn);
+        let busy = !out.is_empty() || !fresh.is_empty();
+        back.extend(fresh);
+        let consumed = self.shard.link_bytes(now, id, &back);
+        // What a link does not want to hear yet it is offered again.
+        back.drain(..consumed);
         if !self.broker.is_open(conn) {
-            self.conn = None;
+            self.conns.remove(&id);
             self.broker.disconnect(conn);
-            self.shard.link_mut(LinkId::shared(0)).unwrap().closed(now, Closed::Broken, "reset");
+            if let Some(link) = self.shard.link_mut(id) {
+                link.closed(now, Closed::Orderly, "closed by the broker");
+            }
             return true;
         }
-        !out.is_empty() || !back.is_empty()
+        if !back.is_empty() {
+            self.unread.insert(id, back);
+        }
+        busy
     }
 }
 
