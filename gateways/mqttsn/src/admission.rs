@@ -183,6 +183,11 @@ impl Waitings {
     pub(crate) const fn len(&self) -> usize {
         self.slab.len()
     }
+
+    /// All that wait, in slot order.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
+        self.slab.iter().map(|(key, _)| key)
+    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! The fuzz target's body, here so that a stable test replays the corpus: operations on a virtual clock, then the
 //! invariants.
 
-use crate::config::MqttsnConfig;
+use crate::config::{MqttsnConfig, SleepLink};
 use crate::machine::Mqttsn;
 use bridge_core::Qos;
+use bridge_core::auth::{AuthRules, ChainEntry, EntryKind, StoreId};
 use bridge_core::bridge::{Bridge, BridgeSettings, LinkId, Policy};
 use bridge_core::downlink::{Delivery, Downlink, Outcome};
 use bridge_core::gate::{Gate, Gates};
@@ -19,15 +20,17 @@ use bridge_core::slab::Key;
 use bridge_core::streams::Streams;
 use bridge_core::time::{Deadline, Now};
 use bridge_core::topic::TopicName;
-use bridge_core::uplink::{Ending, OwnLink, Receipt, Refusal, Token};
+use bridge_core::uplink::{Ending, Identity, OwnLink, Receipt, Refusal, Token};
 use settings::HumanDuration;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 /// Topics that one session may have, small enough to be reached.
 const MAX_TOPICS: u16 = 4;
-/// Sessions that the listener lets in.
+/// Sessions that each listener lets in.
 const MAX_SESSIONS: u32 = 5;
+/// The second asks somebody about each client.
+const LISTENERS: [ListenerId; 2] = [ListenerId(0), ListenerId(1)];
 /// CONNACK of MQTT 5.0: a new session, success, no properties.
 const CONNACK: &[u8] = &[0x20, 0x03, 0x00, 0x00, 0x00];
 /// Topics that come down: two octets, predefined, and more than a session can register.
@@ -71,24 +74,24 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new() -> Self {
-        let listener = ListenerId(0);
         let config = MqttsnConfig {
             predefined: [(1, "p/1".to_owned()), (2, "p/2".to_owned())].into(),
             max_topics: MAX_TOPICS,
             retry_interval: HumanDuration::from_secs(2),
             max_retries: 1,
             session_expiry: HumanDuration::from_secs(120),
+            sleep_link: SleepLink::Drop,
             idle_timeout: HumanDuration::from_secs(5),
             ..MqttsnConfig::default()
         };
         let mut this = Self {
-            machine: Mqttsn::new(GatewayId(0), config, vec![listener], 7),
+            machine: Mqttsn::new(GatewayId(0), config, LISTENERS.to_vec(), 7),
             bridge: Bridge::new(bridge()),
             out: Outbox::default(),
             streams: Streams::default(),
             posts: Vec::new(),
             owners: Owners::new(Arc::new(Directory::default()), ShardId(0)),
-            gates: Gates::new(vec![Gate::new(MAX_SESSIONS, 0)]),
+            gates: Gates::new(LISTENERS.map(|_| Gate::new(MAX_SESSIONS, 0)).into()),
             journal: Journal::new(true),
             rng: Rng::seeded(7),
             now_ms: 0,
@@ -127,6 +130,7 @@ impl Bench {
                 let granted = if argument & 0x80 == 0 { Ok(Qos::AtLeastOnce) } else { Err(Refusal::Broker(0x80)) };
                 self.down(argument, Downlink::Subscribed { token: Token(u64::from(argument >> 3 & 7)), granted });
             }
+            6 if argument & 0x40 != 0 => self.decide(argument),
             6 => {
                 let accepted = argument & 0x80 == 0;
                 let outcome = if accepted { Outcome::Acknowledged } else { Outcome::Refused(Refusal::TooLarge) };
@@ -173,6 +177,18 @@ impl Bench {
         Receipt { link: OwnLink(Key { slot: self.receipts / 4 % 2, generation: 0 }), number: self.receipts }
     }
 
+    /// Who waits in slot `argument` & 7 may come in, with an MQTT connection of its own, or may not.
+    fn decide(&mut self, argument: u8) {
+        let slot = u32::from(argument & 7);
+        let waits = self.machine.waiting.keys().find(|key| key.slot == slot);
+        let applicant = Token(waits.unwrap_or(Key { slot, generation: 0 }).to_bits());
+        let number = u32::from(argument >> 3 & 7);
+        let link = (number > 0).then_some(OwnLink(Key { slot: number, generation: 0 }));
+        let identity = Identity::default();
+        let verdict = if argument & 0x80 == 0 { Ok(&identity) } else { Err(Refusal::Broker(0x86 + argument % 4)) };
+        self.handle(Input::Decided { applicant, verdict, link });
+    }
+
     fn down(&mut self, argument: u8, down: Downlink<'_>) {
         // The slot's tenant now: a key that is stale must be, and is tried too.
         let slot = u32::from(argument & 7);
@@ -202,9 +218,10 @@ impl Bench {
         }
         self.out.clear();
         self.turn();
-        let admitted = self.gates.get(ListenerId(0)).map_or(0, Gate::sessions);
-        assert_eq!(usize::try_from(admitted), Ok(self.machine.sessions()), "the gate counts other sessions");
-        assert!(admitted <= MAX_SESSIONS, "more sessions than may be");
+        let admitted = LISTENERS.map(|listener| self.gates.get(listener).map_or(0, Gate::sessions));
+        let all = usize::try_from(admitted.iter().sum::<u32>());
+        assert_eq!(all, Ok(self.machine.sessions()), "the gates count other sessions");
+        assert!(admitted.iter().all(|&sessions| sessions <= MAX_SESSIONS), "more sessions than may be");
     }
 
     /// What the link has to say is heard; what it would write is lost.
@@ -269,8 +286,8 @@ impl Bench {
             assert_eq!(next.machine.sessions(), before + usize::from(thawed.is_ok()), "a refused one changes nothing");
             next.machine.check();
         }
-        let admitted = next.gates.get(ListenerId(0)).map_or(0, Gate::sessions);
-        assert_eq!(usize::try_from(admitted), Ok(next.machine.sessions()), "the gate counts other sessions");
+        let admitted: u32 = LISTENERS.iter().filter_map(|&listener| next.gates.get(listener)).map(Gate::sessions).sum();
+        assert_eq!(usize::try_from(admitted), Ok(next.machine.sessions()), "the gates count other sessions");
         next
     }
 
@@ -306,7 +323,7 @@ fn spoil(rng: &mut Rng, record: &[u8]) -> Vec<u8> {
 
 pub(crate) fn peer(argument: u8) -> Peer {
     let addr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1000 + u16::from(argument & 7));
-    Peer::plain(ListenerId(0), addr, None)
+    Peer::plain(ListenerId(u16::from(argument >> 3 & 1)), addr, None)
 }
 
 fn bridge() -> BridgeSettings {
@@ -324,12 +341,14 @@ fn bridge() -> BridgeSettings {
         scope: SessionScope::Process,
         queue: QueueLimits { max_bytes: 4096, max_messages: 16 },
     };
+    let entries = vec![ChainEntry { gateways: Vec::new(), kind: EntryKind::Store(StoreId(0)) }];
+    let auth = AuthRules { entries, open_listeners: vec![ListenerId(0)], ..AuthRules::default() };
     BridgeSettings {
         links: vec![link],
         listeners: Vec::new(),
         node: "fuzz".into(),
         status: None,
-        policy: Policy::default(),
+        policy: Policy { auth: Arc::new(auth), ..Policy::default() },
         seed: 7,
     }
 }

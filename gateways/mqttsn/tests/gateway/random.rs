@@ -20,7 +20,10 @@ fn operation() -> impl Strategy<Value = Vec<u8>> {
         let length = u8::try_from(bytes.len()).unwrap();
         [vec![op, from, length], bytes].concat()
     });
-    prop_oneof![6 => datagram, 4 => (4_u8..8, any::<u8>()).prop_map(|(op, argument)| vec![op, argument])]
+    // Who waits to be let in is, with a connection of its own.
+    let let_in = (0_u8..2, 0_u8..8).prop_map(|(slot, link)| vec![6, 0x40 | link << 3 | slot]);
+    let other = (4_u8..8, any::<u8>()).prop_map(|(op, argument)| vec![op, argument]);
+    prop_oneof![6 => datagram, 4 => other, 1 => let_in]
 }
 
 fn messages() -> Vec<Vec<u8>> {

@@ -380,7 +380,8 @@ impl World {
         let mut called: BTreeSet<LinkId> = std::iter::from_fn(|| self.shard.take_touched_line()).collect();
         let waits = |conn: &u64| self.broker.has_output(*conn) || !self.broker.is_open(*conn);
         called.extend(self.conns.iter().filter(|(_, conn)| waits(conn)).map(|(id, _)| *id));
-        called.into_iter().fold(false, |busy, id| self.drive_line(id) || busy)
+        let busy = called.into_iter().filter(|id| self.drive_line(*id)).count();
+        busy > 0
     }
 
     fn drive_line(&mut self, id: LinkId) -> bool {
