@@ -32,7 +32,7 @@ pub struct Bench {
 #[derive(Debug, Subcommand)]
 enum Load {
     /// MQTT-SN 1.2 over UDP
-    Mqttsn(load::args::Args),
+    Mqttsn(load::mqttsn::args::Args),
 }
 
 /// The arguments of `tidegate sim`.
@@ -55,7 +55,7 @@ impl Bench {
     /// [`Failure`] if the run could not be made, or did not end as it should.
     pub fn run(&self) -> Result<(), Failure> {
         match &self.protocol {
-            Load::Mqttsn(args) => load::run(args),
+            Load::Mqttsn(args) => load::mqttsn::run(args),
         }
     }
 }

@@ -24,7 +24,7 @@ pub(crate) struct Watch {
     gateway: Option<u32>,
     broker: Option<u32>,
     /// UDP ports of the gateway and of the generator's socket, where they are on this machine and known.
-    ports: [Option<u16>; 2],
+    ports: Option<[Option<u16>; 2]>,
     ticks_per_second: f64,
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct Sample {
     gateway: Option<CpuTicks>,
     broker: Option<CpuTicks>,
     own: CpuTicks,
-    drops: [u64; 2],
+    drops: Option<[u64; 2]>,
     pub(crate) memory: Memory,
 }
 
@@ -51,16 +51,19 @@ pub(crate) struct Spent {
     pub(crate) gateway: Option<CpuSeconds>,
     pub(crate) broker: Option<CpuSeconds>,
     pub(crate) own: CpuSeconds,
-    /// Datagrams that the kernel dropped before the gateway's socket, which was full.
-    pub(crate) gateway_drops: u64,
-    /// Datagrams that the kernel dropped before the generator's socket: not the gateway's loss.
-    pub(crate) own_drops: u64,
+    /// Datagrams that the kernel dropped before the gateway's socket, which was full, and before the generator's, which is
+    /// not the gateway's loss. Of streams there are none.
+    pub(crate) drops: Option<[u64; 2]>,
 }
 
 impl Watch {
     /// # Errors
     /// [`Failure::Usage`] if a process is not there.
-    pub(crate) fn new(gateway: Option<u32>, broker: Option<u32>, ports: [Option<u16>; 2]) -> Result<Self, Failure> {
+    pub(crate) fn new(
+        gateway: Option<u32>,
+        broker: Option<u32>,
+        ports: Option<[Option<u16>; 2]>,
+    ) -> Result<Self, Failure> {
         let per_second = sysconf(SysconfVar::CLK_TCK).ok().flatten().and_then(|ticks| u32::try_from(ticks).ok());
         let watch = Self { gateway, broker, ports, ticks_per_second: per_second.unwrap_or(100).into() };
         match watch.gone(&watch.sample()) {
@@ -75,7 +78,7 @@ impl Watch {
             gateway: self.gateway.and_then(cpu_of),
             broker: self.broker.and_then(cpu_of),
             own: cpu_of(own).unwrap_or_default(),
-            drops: self.ports.map(|port| port.map_or(0, drops_of)),
+            drops: self.ports.map(|ports| ports.map(|port| port.map_or(0, drops_of))),
             memory: Memory { gateway: self.gateway.and_then(rss_of), own: rss_of(own) },
         }
     }
@@ -92,15 +95,15 @@ impl Watch {
             system: to.system.saturating_sub(from.system) as f64 / self.ticks_per_second,
         };
         let both = |from: Option<CpuTicks>, to: Option<CpuTicks>| Some(seconds(from?, to?));
-        let [gateway_drops, own_drops] = std::array::from_fn(|i| {
-            after.drops.get(i).unwrap_or(&0).saturating_sub(*before.drops.get(i).unwrap_or(&0))
-        });
+        let drops = before
+            .drops
+            .zip(after.drops)
+            .map(|([gateway, own], [later, own_later])| [later.saturating_sub(gateway), own_later.saturating_sub(own)]);
         Spent {
             gateway: both(before.gateway, after.gateway),
             broker: both(before.broker, after.broker),
             own: seconds(before.own, after.own),
-            gateway_drops,
-            own_drops,
+            drops,
         }
     }
 }
@@ -187,19 +190,19 @@ mod tests {
 
     #[test]
     fn the_difference_of_two_samples_is_in_seconds() {
-        let watch = Watch { gateway: Some(1), broker: None, ports: [Some(1), None], ticks_per_second: 100.0 };
+        let watch = Watch { gateway: Some(1), broker: None, ports: Some([Some(1), None]), ticks_per_second: 100.0 };
         let ticks = |user, system| Some(CpuTicks { user, system });
-        let before = Sample { gateway: ticks(100, 50), drops: [3, 0], ..Sample::default() };
-        let after = Sample { gateway: ticks(150, 350), drops: [5, 1], ..Sample::default() };
+        let before = Sample { gateway: ticks(100, 50), drops: Some([3, 0]), ..Sample::default() };
+        let after = Sample { gateway: ticks(150, 350), drops: Some([5, 1]), ..Sample::default() };
         let spent = watch.spent(&before, &after);
         assert_eq!(spent.gateway, Some(CpuSeconds { user: 0.5, system: 3.0 }));
-        assert_eq!((spent.broker, spent.gateway_drops, spent.own_drops), (None, 2, 1));
+        assert_eq!((spent.broker, spent.drops), (None, Some([2, 1])));
         assert_eq!(watch.gone(&after), None);
     }
 
     #[test]
     fn a_process_that_has_ended_is_named_and_costs_nothing() {
-        let watch = Watch { gateway: Some(1), broker: Some(2), ports: [None; 2], ticks_per_second: 100.0 };
+        let watch = Watch { gateway: Some(1), broker: Some(2), ports: None, ticks_per_second: 100.0 };
         let alive =
             Sample { gateway: Some(CpuTicks::default()), broker: Some(CpuTicks::default()), ..Sample::default() };
         for (gone, pid) in [(Sample { broker: None, ..alive }, 2), (Sample { gateway: None, ..alive }, 1)] {
@@ -208,6 +211,6 @@ mod tests {
         assert_eq!(watch.spent(&alive, &Sample { gateway: None, ..alive }).gateway, None);
         assert_eq!(parse_stat("123 (x) Z 1 2 3 4 5 6 7 8 9 10 4711 815 0"), None);
         // Beyond what Linux ever gives to a process.
-        assert!(matches!(Watch::new(Some(u32::MAX), None, [None; 2]), Err(Failure::Usage(_))));
+        assert!(matches!(Watch::new(Some(u32::MAX), None, None), Err(Failure::Usage(_))));
     }
 }

@@ -2,13 +2,11 @@
 
 use crate::clock::Clock;
 use crate::failure::Failure;
-use crate::load::args::Down;
 use crate::load::backlog::Backlog;
 use crate::load::broker::{Broker, Incoming};
-use crate::load::down::topic_of;
+use crate::load::course::Course;
 use crate::load::pace::Pace;
-use crate::load::rig::Rig;
-use crate::load::stamp::Stamp;
+use crate::load::stamp::{Script, Stamp};
 use codec_mqtt::{Delivery, PacketId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -30,6 +28,26 @@ struct Shared {
     stop: AtomicBool,
 }
 
+/// What is to be published.
+#[derive(Clone, Debug)]
+pub(crate) struct Flow {
+    /// By client.
+    pub(crate) topics: Vec<String>,
+    pub(crate) messages: u64,
+    /// A second; 0 for as many as the window lets through.
+    pub(crate) rate: u64,
+    /// Without a rate: messages published and not yet received.
+    pub(crate) window: u16,
+    /// 0 or 1.
+    pub(crate) qos: u8,
+    /// Octets of a payload.
+    pub(crate) payload: u16,
+    /// Clients that receive each message.
+    pub(crate) copies: u64,
+    /// How payloads are written.
+    pub(crate) script: Script,
+}
+
 /// What the broker was given.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Published {
@@ -39,19 +57,18 @@ pub(crate) struct Published {
 }
 
 impl Publisher {
-    pub(crate) fn start(broker: Broker, rig: &Rig, scenario: &Down) -> Self {
+    pub(crate) fn start(broker: Broker, course: &Course, flow: Flow) -> Self {
         let shared = Arc::new(Shared::default());
         let publishing = Publishing {
             broker,
             shared: Arc::clone(&shared),
-            clock: rig.clock,
-            deadline: rig.deadline,
-            tick: rig.tick,
-            run: rig.run,
-            scenario: scenario.clone(),
-            topics: (0..scenario.clients).map(|client| mounted(scenario, client)).collect(),
-            pace: Pace::new(scenario.rate, scenario.messages, rig.clock.now()),
-            backlog: Backlog::new(scenario.window.into(), rig.clock.now()),
+            clock: course.clock,
+            deadline: course.deadline,
+            tick: course.tick,
+            run: course.run,
+            pace: Pace::new(flow.rate, flow.messages, course.clock.now()),
+            backlog: Backlog::new(flow.window.into(), course.clock.now()),
+            flow,
             packet_id: PacketId::FIRST,
             acknowledged: 0,
             payload: Vec::new(),
@@ -78,10 +95,6 @@ impl Publisher {
     }
 }
 
-fn mounted(scenario: &Down, client: u32) -> String {
-    format!("{}{}", scenario.mountpoint, topic_of(scenario, client))
-}
-
 struct Publishing {
     broker: Broker,
     shared: Arc<Shared>,
@@ -89,8 +102,7 @@ struct Publishing {
     deadline: u64,
     tick: u16,
     run: u32,
-    scenario: Down,
-    topics: Vec<String>,
+    flow: Flow,
     pace: Pace,
     backlog: Backlog,
     packet_id: PacketId,
@@ -121,7 +133,7 @@ impl Publishing {
                 *acknowledged += u64::from(matches!(incoming, Incoming::Acknowledged));
             })?;
             // Acknowledgements wake it early; a paced one waits for its tick all the same, to write batches.
-            if self.pace.is_paced() && self.scenario.qos > 0 {
+            if self.pace.is_paced() && self.flow.qos > 0 {
                 std::thread::sleep(std::time::Duration::from_millis(self.tick.into()));
             }
         }
@@ -130,27 +142,29 @@ impl Publishing {
 
     fn room(&mut self) -> u64 {
         let sent = self.pace.sent();
-        let unacknowledged = if self.scenario.qos == 0 { 0 } else { sent - self.acknowledged.min(sent) };
+        let unacknowledged = if self.flow.qos == 0 { 0 } else { sent - self.acknowledged.min(sent) };
         let room = UNACKNOWLEDGED.saturating_sub(unacknowledged);
         if self.pace.is_paced() {
             return room;
         }
-        let copies = if self.scenario.fan_out { u64::from(self.scenario.clients) } else { 1 };
-        let arrived = self.shared.arrived.load(Ordering::Relaxed) / copies;
+        let arrived = self.shared.arrived.load(Ordering::Relaxed) / self.flow.copies.max(1);
         room.min(self.backlog.room(sent, arrived, self.clock.now()))
     }
 
     /// Adds the next message to the batch: its time.
     fn publish(&mut self) -> Result<u64, Failure> {
         let seq = self.pace.sent_one();
-        let client = u32::try_from(seq % u64::from(self.scenario.clients)).unwrap_or(0);
+        let client = usize::try_from(seq % (self.flow.topics.len() as u64).max(1)).unwrap_or(0);
         let now = self.clock.now();
-        let Some(topic) = usize::try_from(client).ok().and_then(|client| self.topics.get(client)) else {
-            return Ok(now);
-        };
+        let Some(topic) = self.flow.topics.get(client) else { return Ok(now) };
+        let client = u32::try_from(client).unwrap_or(0);
         // Fanned out, order is the message's at each receiver, so the stamp's client says nothing.
-        Stamp { run: self.run, client, seq, sent_at: now }.write(self.scenario.payload.into(), &mut self.payload);
-        let delivery = if self.scenario.qos == 0 {
+        Stamp { run: self.run, client, seq, sent_at: now }.write(
+            self.flow.script,
+            self.flow.payload.into(),
+            &mut self.payload,
+        );
+        let delivery = if self.flow.qos == 0 {
             Delivery::AtMostOnce
         } else {
             let packet_id = self.packet_id;

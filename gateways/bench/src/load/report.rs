@@ -1,9 +1,9 @@
 //! The figures of a run, once: a table for people, one JSON object for machines.
 
 use crate::failure::Failure;
+use crate::load::course::Ended;
 use crate::load::histogram::Histogram;
 use crate::load::process::{CpuSeconds, Memory, Spent};
-use crate::load::rig::Ended;
 use crate::load::tally::Tally;
 use serde_json::{Map, Value};
 
@@ -106,8 +106,10 @@ impl Report {
                 self.figure(&format!("{name}_system_s_per_100k"), system * per_100k, "s");
             }
         }
-        self.count("gateway_socket_drops", spent.gateway_drops);
-        self.count("generator_socket_drops", spent.own_drops);
+        if let Some([gateway, own]) = spent.drops {
+            self.count("gateway_socket_drops", gateway);
+            self.count("generator_socket_drops", own);
+        }
     }
 
     /// Resident memory before and after, and what each of `clients` took.
@@ -165,8 +167,7 @@ mod tests {
         let mut report = Report::new("up");
         report.count("sent", 250_000_u64);
         let cpu = CpuSeconds { user: 0.5, system: 0.75 };
-        let spent =
-            Spent { gateway: Some(cpu), broker: None, own: CpuSeconds::default(), gateway_drops: 3, own_drops: 0 };
+        let spent = Spent { gateway: Some(cpu), broker: None, own: CpuSeconds::default(), drops: Some([3, 0]) };
         report.cost(&spent, 250_000);
         let memory = |gateway: u64| Memory { gateway: Some(gateway), own: None };
         report.memory(memory(1024 * 1024), memory(3 * 1024 * 1024), 4096);

@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::load::broker::Incoming;
-use crate::load::rig::Rig;
+use crate::load::course::Course;
 use crate::load::tally::Tally;
 use codec_mqtt::Qos;
 use std::sync::Arc;
@@ -29,9 +29,9 @@ impl Subscriber {
     ///
     /// # Errors
     /// [`Failure::Broker`] if the broker does not take the subscription.
-    pub(crate) fn start(filter: &str, mut tally: Tally, rig: &Rig, is_paced: bool) -> Result<Self, Failure> {
-        let mut broker = rig.broker("up")?;
-        let (clock, rest) = (rig.clock, rig.rest(is_paced));
+    pub(crate) fn start(filter: &str, mut tally: Tally, course: &Course, is_paced: bool) -> Result<Self, Failure> {
+        let mut broker = course.broker("up")?;
+        let (clock, rest) = (course.clock, course.rest(is_paced));
         broker.subscribe(filter, Qos::AtMostOnce)?;
         let shared = Arc::new(Shared::default());
         let other = Arc::clone(&shared);

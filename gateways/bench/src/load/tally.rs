@@ -79,10 +79,11 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::stamp::Script;
 
     fn payload(run: u32, client: u32, seq: u64) -> Vec<u8> {
         let mut payload = Vec::new();
-        Stamp { run, client, seq, sent_at: 1000 }.write(64, &mut payload);
+        Stamp { run, client, seq, sent_at: 1000 }.write(Script::Octets, 64, &mut payload);
         payload
     }
 

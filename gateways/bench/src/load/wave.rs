@@ -1,7 +1,6 @@
 //! One exchange with each client, a bounded number of them at a time, with retransmission.
 
 use crate::load::histogram::Histogram;
-use codec_mqttsn::ReturnCode;
 use std::collections::VecDeque;
 
 /// Where each client's exchange stands. Times are in nanoseconds.
@@ -90,8 +89,8 @@ impl Wave {
         Some(client)
     }
 
-    /// Notes the answer, `refusal` if it was one. A second one, or one to no question, changes nothing and gives false.
-    pub(crate) fn answered(&mut self, client: u32, refusal: Option<ReturnCode>, now: u64) -> bool {
+    /// Notes the answer, with the return code `refusal` if it was one. A second one, or one to no question, changes nothing and gives false.
+    pub(crate) fn answered(&mut self, client: u32, refusal: Option<u8>, now: u64) -> bool {
         let Some(exchange) = slot(&mut self.exchanges, client) else { return false };
         let Exchange::Asked { since, .. } = *exchange else { return false };
         *exchange = Exchange::Done;
@@ -101,7 +100,7 @@ impl Wave {
             None => self.accepted += 1,
             Some(code) => {
                 self.refused += 1;
-                self.last_refusal = Some(code.into());
+                self.last_refusal = Some(code);
             }
         }
         true
@@ -136,7 +135,7 @@ mod tests {
         assert_eq!(all_due(&mut wave, 0), [0, 1]);
         assert!(wave.answered(1, None, 4));
         assert_eq!(all_due(&mut wave, 5), [2]);
-        assert!(wave.answered(0, Some(ReturnCode::NotSupported), 5) && wave.answered(2, None, 6));
+        assert!(wave.answered(0, Some(3), 5) && wave.answered(2, None, 6));
         assert_eq!(all_due(&mut wave, 6), [3]);
         assert!(!wave.is_finished());
         assert!(wave.answered(3, None, 9));

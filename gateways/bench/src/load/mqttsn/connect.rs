@@ -1,30 +1,31 @@
 //! Scenario `connect`: how fast sessions open and what each holds.
 
 use crate::failure::Failure;
-use crate::load::args::{Common, Connect};
+use crate::load::course::Ended;
+use crate::load::mqttsn::args::{Args, Connect};
+use crate::load::mqttsn::rig::Rig;
 use crate::load::report::{Report, per_second};
-use crate::load::rig::{Ended, Rig};
 
 /// # Errors
 /// [`Failure`] if the run could not be made, or nobody answered at all; else what went wrong is in the report.
-pub(crate) fn run(common: &Common, scenario: &Connect) -> Result<Report, Failure> {
-    let mut rig = Rig::open(common, scenario.clients)?;
-    let before = rig.watch.sample();
-    let started_at = rig.clock.now();
+pub(crate) fn run(args: &Args, scenario: &Connect) -> Result<Report, Failure> {
+    let mut rig = Rig::open(args, scenario.clients)?;
+    let before = rig.course.watch.sample();
+    let started_at = rig.course.clock.now();
     let (wave, ended) = rig.connect(scenario.keep_alive)?;
-    let took = rig.clock.now().saturating_sub(started_at);
-    let after = rig.watch.sample();
+    let took = rig.course.clock.now().saturating_sub(started_at);
+    let after = rig.course.watch.sample();
     let ended = match ended {
-        Ended::Failure(failure) if !rig.silence.ever_heard() => return Err(failure),
+        Ended::Failure(failure) if !rig.course.silence.ever_heard() => return Err(failure),
         Ended::Complete if wave.accepted == 0 => {
             Ended::Failure(Failure::Gateway(format!("none of {} clients was accepted", scenario.clients)))
         }
-        ended => rig.judge(ended, &after, None),
+        ended => rig.course.judge(ended, &after, None),
     };
 
     let mut report = Report::new("connect");
     report.count("clients", scenario.clients);
-    report.count("window", common.handshakes);
+    report.count("window", args.common.handshakes);
     report.figure("seconds", took as f64 / 1e9, "s");
     report.figure("rate", per_second(wave.accepted.into(), took), "/s");
     report.count("accepted", wave.accepted);
@@ -35,7 +36,7 @@ pub(crate) fn run(common: &Common, scenario: &Connect) -> Result<Report, Failure
         report.count("last_return_code", code);
     }
     report.latency("connack", &wave.latency);
-    report.cost(&rig.watch.spent(&before, &after), wave.accepted.into());
+    report.cost(&rig.course.watch.spent(&before, &after), wave.accepted.into());
     report.memory(before.memory, after.memory, wave.accepted);
     rig.disconnect(&ended)?;
     report.ended(ended);

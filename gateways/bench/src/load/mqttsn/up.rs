@@ -2,25 +2,26 @@
 
 use crate::failure::Failure;
 use crate::fleet::{Fleet, Inbox};
-use crate::load::args::{Common, Up};
 use crate::load::backlog::Backlog;
-use crate::load::outbound::{Outbound, Transmission};
+use crate::load::course::Ended;
+use crate::load::mqttsn::args::{Args, Up};
+use crate::load::mqttsn::outbound::{Outbound, Transmission};
+use crate::load::mqttsn::rig::Rig;
 use crate::load::pace::Pace;
 use crate::load::report::{Report, per_second};
-use crate::load::rig::{Ended, Rig};
-use crate::load::stamp::Stamp;
+use crate::load::stamp::{Script, Stamp};
 use crate::load::subscriber::Subscriber;
 use crate::load::tally::Tally;
 use codec_mqttsn::{Message, MsgId, Publish, Qos, Topic, TopicId, decode};
 
 /// # Errors
 /// [`Failure`] if a client gets no session or no topic, or the broker is not there; later what went wrong is in the report.
-pub(crate) fn run(common: &Common, scenario: &Up) -> Result<Report, Failure> {
-    let mut rig = Rig::open(common, scenario.clients)?;
-    let unloaded = rig.watch.sample();
+pub(crate) fn run(args: &Args, scenario: &Up) -> Result<Report, Failure> {
+    let mut rig = Rig::open(args, scenario.clients)?;
+    let unloaded = rig.course.watch.sample();
     let (topics, filter) = plan(scenario);
-    let tally = Tally::new(rig.run, scenario.clients, scenario.messages);
-    let subscriber = Subscriber::start(&filter, tally, &rig, scenario.rate != 0)?;
+    let tally = Tally::new(rig.course.run, scenario.clients, scenario.messages);
+    let subscriber = Subscriber::start(&filter, tally, &rig.course, scenario.rate != 0)?;
     let is_connected = scenario.qos != Qos::MinusOne;
     if is_connected {
         rig.connect_all(KEEP_ALIVE)?;
@@ -30,25 +31,25 @@ pub(crate) fn run(common: &Common, scenario: &Up) -> Result<Report, Failure> {
         topics @ (Topics::Predefined(_) | Topics::Short(_)) => topics,
     };
 
-    let before = rig.watch.sample();
+    let before = rig.course.watch.sample();
     let mut sender = Sender::new(&rig, scenario, topics, subscriber);
     let ended = sender.send(&mut rig).unwrap_or_else(Ended::Failure);
     let ended = sender.drain(&mut rig, ended).unwrap_or_else(Ended::Failure);
-    let after = rig.watch.sample();
+    let after = rig.course.watch.sample();
     let (tally, cut_off) = std::mem::take(&mut sender.subscriber).map_or((None, None), Subscriber::finish);
-    let ended = rig.judge(ended, &after, cut_off);
+    let ended = rig.course.judge(ended, &after, cut_off);
 
     let mut report = Report::new("up");
     report.text("qos", if is_connected { qos_name(scenario.qos) } else { "-1" });
     report.count("clients", scenario.clients);
     report.count("window", scenario.window);
     report.count("payload", scenario.payload);
-    report.count("tick_ms", rig.tick);
-    report.flag("exact_latency", common.exact_latency || scenario.rate == 0);
+    report.count("tick_ms", rig.course.tick);
+    report.flag("exact_latency", args.common.exact_latency || scenario.rate == 0);
     report.count("offered_rate", scenario.rate);
     report.count("messages", scenario.messages);
-    sender.tell(&mut report, &tally.unwrap_or_else(|| Tally::new(rig.run, 0, 0)));
-    report.cost(&rig.watch.spent(&before, &after), sender.pace.sent());
+    sender.tell(&mut report, &tally.unwrap_or_else(|| Tally::new(rig.course.run, 0, 0)));
+    report.cost(&rig.course.watch.spent(&before, &after), sender.pace.sent());
     report.memory(unloaded.memory, after.memory, scenario.clients);
     if is_connected {
         rig.disconnect(&ended)?;
@@ -109,7 +110,7 @@ struct Sender {
 
 impl Sender {
     fn new(rig: &Rig, scenario: &Up, topics: Topics, subscriber: Subscriber) -> Self {
-        let now = rig.clock.now();
+        let now = rig.course.clock.now();
         let tries = rig.tries();
         let is_answered = matches!(scenario.qos, Qos::AtLeastOnce | Qos::ExactlyOnce);
         let follows_arrivals = scenario.rate == 0 && !is_answered;
@@ -120,7 +121,7 @@ impl Sender {
             topics,
             payload_len: usize::from(scenario.payload),
             payload: Vec::new(),
-            run: rig.run,
+            run: rig.course.run,
             pace: Pace::new(scenario.rate, scenario.messages, now),
             outbound: Outbound::new(
                 scenario.clients,
@@ -140,15 +141,15 @@ impl Sender {
     /// Until all is sent and answered, or nobody can send any more.
     fn send(&mut self, rig: &mut Rig) -> Result<Ended, Failure> {
         while !(self.pace.is_finished() && self.outbound.in_flight() == 0) {
-            let now = rig.clock.now();
+            let now = rig.course.clock.now();
             if let Some(ended) = self.over(rig, now) {
                 return Ok(ended);
             }
-            rig.progress.show("up", self.pace.sent(), self.pace.total(), now);
+            rig.course.progress.show("up", self.pace.sent(), self.pace.total(), now);
             rig.feel_pulse(now)?;
             let sent = self.round(rig)?;
             if self.pace.is_paced() {
-                rig.sleep();
+                rig.course.sleep();
             } else if sent == 0 {
                 rig.wait()?;
             }
@@ -159,7 +160,7 @@ impl Sender {
 
     fn over(&self, rig: &mut Rig, now: u64) -> Option<Ended> {
         let gateway = |what: &str| Some(Ended::Failure(Failure::Gateway(what.to_owned())));
-        if self.backlog.as_ref().is_some_and(|backlog| backlog.is_stuck(rig.quiet(), now)) {
+        if self.backlog.as_ref().is_some_and(|backlog| backlog.is_stuck(rig.course.quiet(), now)) {
             return gateway("nothing arrives at the broker any more");
         }
         if self.outbound.is_dead() {
@@ -167,18 +168,18 @@ impl Sender {
         }
         // What the broker did is told by the subscriber itself.
         let is_cut_off = self.subscriber.as_ref().is_none_or(Subscriber::is_gone);
-        rig.over(now).or_else(|| is_cut_off.then_some(Ended::Complete))
+        rig.course.over(now).or_else(|| is_cut_off.then_some(Ended::Complete))
     }
 
     /// Sends what is due: how many.
     fn round(&mut self, rig: &mut Rig) -> Result<u64, Failure> {
         let mut sent = 0;
-        while let Some(transmission) = self.outbound.again(rig.clock.now()) {
+        while let Some(transmission) = self.outbound.again(rig.course.clock.now()) {
             self.transmit(&mut rig.fleet, transmission)?;
         }
-        let due = self.pace.due(rig.clock.now()).min(self.room(rig.clock.now()));
+        let due = self.pace.due(rig.course.clock.now()).min(self.room(rig.course.clock.now()));
         while sent < due {
-            let now = rig.clock.now();
+            let now = rig.course.clock.now();
             let Some(transmission) = self.outbound.first(self.pace.sent(), now) else { break };
             self.pace.sent_one();
             self.transmit(&mut rig.fleet, transmission)?;
@@ -200,8 +201,8 @@ impl Sender {
     /// Hears one batch of answers. True if there may be more.
     fn hear(&mut self, rig: &mut Rig) -> Result<bool, Failure> {
         let more = rig.hear()?;
-        let Rig { fleet, inbox, clock, .. } = rig;
-        self.take(fleet, inbox, clock.now())?;
+        let Rig { fleet, inbox, course, .. } = rig;
+        self.take(fleet, inbox, course.clock.now())?;
         Ok(more)
     }
 
@@ -229,7 +230,11 @@ impl Sender {
         match transmission {
             Transmission::Release { client, msg_id } => fleet.send(client, &Message::Pubrel { msg_id: MsgId(msg_id) }),
             Transmission::Publish { client, msg_id, seq, sent_at, dup } => {
-                Stamp { run: self.run, client, seq, sent_at }.write(self.payload_len, &mut self.payload);
+                Stamp { run: self.run, client, seq, sent_at }.write(
+                    Script::Octets,
+                    self.payload_len,
+                    &mut self.payload,
+                );
                 let topic = self.topics.of(client);
                 let (qos, payload) = (self.qos, &self.payload[..]);
                 let publish = Publish { dup, qos, retain: false, topic, msg_id: MsgId(msg_id), payload };
@@ -240,25 +245,25 @@ impl Sender {
 
     /// Waits until all has arrived, or nothing has for the quiet time.
     fn drain(&mut self, rig: &mut Rig, ended: Ended) -> Result<Ended, Failure> {
-        let mut last = (self.arrived(), rig.clock.now());
+        let mut last = (self.arrived(), rig.course.clock.now());
         loop {
-            let (arrived, now) = (self.arrived(), rig.clock.now());
+            let (arrived, now) = (self.arrived(), rig.course.clock.now());
             if arrived != last.0 {
                 last = (arrived, now);
             }
-            let is_quiet = now.saturating_sub(last.1) > rig.quiet();
+            let is_quiet = now.saturating_sub(last.1) > rig.course.quiet();
             let is_cut_off = self.subscriber.as_ref().is_none_or(Subscriber::is_gone);
             // Loss is a figure only of a gateway that still answers; of another it is known already why.
-            let is_judged = !rig.silence.is_waiting() || !matches!(ended, Ended::Complete);
+            let is_judged = !rig.course.silence.is_waiting() || !matches!(ended, Ended::Complete);
             if arrived >= self.pace.sent() || (is_quiet && is_judged) || is_cut_off {
                 return Ok(ended);
             }
             // An end that is known is waited through: what is still on its way belongs to the count.
-            if let (Ended::Complete, Some(ended)) = (&ended, rig.over(now)) {
+            if let (Ended::Complete, Some(ended)) = (&ended, rig.course.over(now)) {
                 return Ok(ended);
             }
             rig.feel_pulse(now)?;
-            rig.sleep();
+            rig.course.sleep();
             while self.hear(rig)? {}
         }
     }

@@ -3,7 +3,7 @@
 mod fake;
 
 use crate::failure::Failure;
-use crate::load::args::Args;
+use crate::load::mqttsn::args::Args;
 use clap::Parser;
 use fake::{Fake, Faults};
 use serde_json::Value;

@@ -17,7 +17,7 @@ fn parsed(line: &str) -> Result<Args, String> {
 #[test]
 fn defaults_are_loopback_and_the_standard_ports() {
     let args = parsed("connect").unwrap();
-    assert_eq!(args.common.gateway.to_string(), "127.0.0.1:1884");
+    assert_eq!(args.gateway.to_string(), "127.0.0.1:1884");
     assert_eq!(args.common.broker.to_string(), "127.0.0.1:1883");
     assert_eq!((args.common.duration, args.common.silence), (Duration::from_secs(120), Duration::from_secs(5)));
     assert_eq!((args.scenario.name(), args.common.json), ("connect", false));
@@ -27,7 +27,7 @@ fn defaults_are_loopback_and_the_standard_ports() {
 fn what_all_scenarios_have_stands_before_or_after_the_scenario() {
     for line in ["--json --gateway h:7 --pid 3 up", "up --json --gateway h:7 --pid 3"] {
         let args = parsed(line).unwrap();
-        assert_eq!((args.common.gateway.to_string(), args.common.json, args.common.pid), ("h:7".into(), true, Some(3)));
+        assert_eq!((args.gateway.to_string(), args.common.json, args.common.pid), ("h:7".into(), true, Some(3)));
     }
 }
 

@@ -2,23 +2,24 @@
 
 use crate::clock::nanoseconds;
 use crate::failure::Failure;
-use crate::load::args::{Common, Idle};
+use crate::load::course::Ended;
+use crate::load::mqttsn::args::{Args, Idle};
+use crate::load::mqttsn::rig::Rig;
 use crate::load::pace::Pace;
 use crate::load::report::Report;
-use crate::load::rig::{Ended, Rig};
 use codec_mqttsn::{Message, decode};
 
 /// # Errors
 /// [`Failure`] if a client is not accepted; later what went wrong is in the report.
-pub(crate) fn run(common: &Common, scenario: &Idle) -> Result<Report, Failure> {
-    let mut rig = Rig::open(common, scenario.clients)?;
-    let unloaded = rig.watch.sample();
+pub(crate) fn run(args: &Args, scenario: &Idle) -> Result<Report, Failure> {
+    let mut rig = Rig::open(args, scenario.clients)?;
+    let unloaded = rig.course.watch.sample();
     rig.connect_all(scenario.ping.saturating_mul(2))?;
-    let before = rig.watch.sample();
+    let before = rig.course.watch.sample();
     let mut pings = Pings::default();
     let ended = keep(&mut rig, scenario, &mut pings).unwrap_or_else(Ended::Failure);
-    let after = rig.watch.sample();
-    let ended = rig.judge(ended, &after, None);
+    let after = rig.course.watch.sample();
+    let ended = rig.course.judge(ended, &after, None);
 
     let mut report = Report::new("idle");
     report.count("clients", scenario.clients);
@@ -28,7 +29,7 @@ pub(crate) fn run(common: &Common, scenario: &Idle) -> Result<Report, Failure> {
     report.count("pingresp", pings.answered);
     report.count("unanswered", pings.sent.saturating_sub(pings.answered));
     report.count("disconnected", pings.disconnected);
-    report.cost(&rig.watch.spent(&before, &after), pings.sent);
+    report.cost(&rig.course.watch.spent(&before, &after), pings.sent);
     report.memory(unloaded.memory, after.memory, scenario.clients);
     rig.disconnect(&ended)?;
     report.ended(ended);
@@ -46,27 +47,27 @@ struct Pings {
 /// Sends every client's PINGREQ in turn, evenly over the interval, and waits for the last answers as long as for a late
 /// message.
 fn keep(rig: &mut Rig, scenario: &Idle, pings: &mut Pings) -> Result<Ended, Failure> {
-    let started_at = rig.clock.now();
+    let started_at = rig.course.clock.now();
     let until = started_at.saturating_add(nanoseconds(scenario.hold));
     let clients = u64::from(scenario.clients);
     // Below one a second a client's turn would come too late: rounded up.
     let mut pace = Pace::new(clients.div_ceil(scenario.ping.into()), u64::MAX, started_at);
     loop {
-        let now = rig.clock.now();
-        let ended = rig.over(now).or_else(|| (now >= until).then_some(Ended::Complete));
+        let now = rig.course.clock.now();
+        let ended = rig.course.over(now).or_else(|| (now >= until).then_some(Ended::Complete));
         let due = if ended.is_some() { 0 } else { pace.due(now) };
         for _ in 0..due {
             let client = u32::try_from(pace.sent_one() % clients).unwrap_or(0);
             rig.fleet.send(client, &Message::Pingreq { client_id: None })?;
-            rig.silence.asked(now);
+            rig.course.silence.asked(now);
         }
         (pings.sent, pings.nanoseconds) = (pace.sent(), now - started_at);
-        rig.progress.show("idle", pings.nanoseconds / SECOND, nanoseconds(scenario.hold) / SECOND, now);
-        rig.sleep();
+        rig.course.progress.show("idle", pings.nanoseconds / SECOND, nanoseconds(scenario.hold) / SECOND, now);
+        rig.course.sleep();
         while take(rig, pings)? {}
         if let Some(ended) = ended {
-            let until = now.saturating_add(rig.quiet());
-            while pings.answered < pings.sent && rig.clock.now() < until && !matches!(ended, Ended::Failure(_)) {
+            let until = now.saturating_add(rig.course.quiet());
+            while pings.answered < pings.sent && rig.course.clock.now() < until && !matches!(ended, Ended::Failure(_)) {
                 rig.wait()?;
                 while take(rig, pings)? {}
             }

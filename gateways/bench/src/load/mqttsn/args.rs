@@ -1,10 +1,10 @@
-//! The command line, parsed into valid types.
+//! The command line of `tidegate bench mqttsn`, parsed into valid types.
 
 use crate::endpoint::Endpoint;
+use crate::load::common::{Common, up_to_an_hour, up_to_ten_minutes};
 use crate::span;
 use clap::{Args as ClapArgs, Subcommand};
 use codec_mqttsn::Qos;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// A scenario and what all have.
@@ -14,6 +14,15 @@ pub(crate) struct Args {
     pub(crate) scenario: Scenario,
     #[command(flatten)]
     pub(crate) common: Common,
+    /// The gateway, UDP
+    #[arg(long, global = true, value_name = "HOST:PORT", default_value = "127.0.0.1:1884")]
+    pub(crate) gateway: Endpoint,
+    /// Time before an unanswered message is sent again
+    #[arg(long, global = true, value_name = "TIME", default_value = "3s", value_parser = up_to_ten_minutes)]
+    pub(crate) retry: Duration,
+    /// Transmissions of one message before it counts as failed
+    #[arg(long, global = true, value_name = "NUMBER", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=10))]
+    pub(crate) tries: u8,
 }
 
 #[derive(Debug, Subcommand)]
@@ -26,62 +35,6 @@ pub(crate) enum Scenario {
     Down(Down),
     /// Connected clients only send PINGREQ
     Idle(Idle),
-}
-
-#[derive(Clone, Debug, ClapArgs)]
-pub(crate) struct Common {
-    /// The gateway, UDP
-    #[arg(long, global = true, value_name = "HOST:PORT", default_value = "127.0.0.1:1884")]
-    pub(crate) gateway: Endpoint,
-    /// The broker behind it, MQTT over TCP
-    #[arg(long, global = true, value_name = "HOST:PORT", default_value = "127.0.0.1:1883")]
-    pub(crate) broker: Endpoint,
-    /// User name for the broker
-    #[arg(long, global = true, value_name = "NAME")]
-    pub(crate) broker_username: Option<String>,
-    /// File whose first line is the password for the broker
-    #[arg(long, global = true, value_name = "FILE", requires = "broker_username")]
-    pub(crate) broker_password_file: Option<PathBuf>,
-    /// The gateway's process, on this machine: its CPU time and resident memory are reported
-    #[arg(long, global = true)]
-    pub(crate) pid: Option<u32>,
-    /// The broker's process, on this machine: its CPU time is reported
-    #[arg(long, global = true, value_name = "PID")]
-    pub(crate) broker_pid: Option<u32>,
-    /// Handshakes (CONNECT, REGISTER, SUBSCRIBE) outstanding at once, over all clients
-    #[arg(long, global = true, value_name = "NUMBER", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_535))]
-    pub(crate) handshakes: u32,
-    /// CONNECTs per second over all clients; 0 for as many as `--handshakes` lets through
-    #[arg(long, global = true, value_name = "NUMBER", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
-    pub(crate) connect_rate: u64,
-    /// Time before an unanswered message is sent again
-    #[arg(long, global = true, value_name = "TIME", default_value = "3s", value_parser = up_to_ten_minutes)]
-    pub(crate) retry: Duration,
-    /// Transmissions of one message before it counts as failed
-    #[arg(long, global = true, value_name = "NUMBER", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=10))]
-    pub(crate) tries: u8,
-    /// Time between two rounds of sending
-    #[arg(long, global = true, value_name = "TIME", default_value = "1ms", value_parser = up_to_a_second)]
-    pub(crate) tick: Duration,
-    /// The longest that the whole run may take; then it reports what it has
-    #[arg(long, global = true, value_name = "TIME", default_value = "2m", value_parser = up_to_an_hour)]
-    pub(crate) duration: Duration,
-    /// Time without an arrival after which what is missing counts as lost
-    #[arg(long, global = true, value_name = "TIME", default_value = "2s", value_parser = up_to_ten_minutes)]
-    pub(crate) quiet: Duration,
-    /// Time without a word from the gateway after which the run ends as failed
-    #[arg(long, global = true, value_name = "TIME", default_value = "5s", value_parser = up_to_ten_minutes)]
-    pub(crate) silence: Duration,
-    /// Wake up for each arrival instead of reading once a tick: exact latencies, for about half as much CPU
-    /// time again in generator and broker
-    #[arg(long, global = true)]
-    pub(crate) exact_latency: bool,
-    /// Leave the clients connected at the end
-    #[arg(long, global = true)]
-    pub(crate) keep: bool,
-    /// One JSON object instead of the table
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
 }
 
 #[derive(Clone, Debug, ClapArgs)]
@@ -188,18 +141,6 @@ impl Scenario {
             Self::Idle(_) => "idle",
         }
     }
-}
-
-fn up_to_a_second(text: &str) -> Result<Duration, String> {
-    span::within(text, 1..=1000)
-}
-
-fn up_to_ten_minutes(text: &str) -> Result<Duration, String> {
-    span::within(text, 1..=600_000)
-}
-
-fn up_to_an_hour(text: &str) -> Result<Duration, String> {
-    span::within(text, 1000..=3_600_000)
 }
 
 fn ping_interval(text: &str) -> Result<u16, String> {
