@@ -13,12 +13,6 @@ bridge_core::count! {
         Open = CONNECTIONS { state: "open" };
         /// Gauge: those that it does not know any more.
         Lingering = CONNECTIONS { state: "lingering" };
-        /// Closed: as many sessions as the listener may have.
-        RefusedFull = CONNECTIONS_REFUSED { reason: "full" };
-        /// Closed: too many came in a second.
-        RefusedTooFast = CONNECTIONS_REFUSED { reason: "too_fast" };
-        /// Closed: the listener's rules deny its address.
-        RefusedDenied = CONNECTIONS_REFUSED { reason: "denied" };
         /// Closed: no PROXY header, or none that can be read.
         RefusedProxy = CONNECTIONS_REFUSED { reason: "proxy" };
         /// Closed: the PROXY header did not come in time.

@@ -118,9 +118,8 @@ impl Connections {
                 self.enter(key, conn);
                 self.hear_one(now, key, conn, shard, scratch);
             }
-            Err(Shut::Full) => self.refuse(key, StreamCount::RefusedFull),
-            Err(Shut::TooFast) => self.refuse(key, StreamCount::RefusedTooFast),
-            Err(Shut::Denied) => self.refuse(key, StreamCount::RefusedDenied),
+            // The shard has counted it.
+            Err(Shut::Full | Shut::TooFast | Shut::Denied) => self.drop_connection(key),
         }
     }
 }

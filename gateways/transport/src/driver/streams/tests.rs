@@ -124,7 +124,7 @@ async fn a_device_that_takes_nothing_for_too_long_is_closed() {
 }
 
 #[tokio::test]
-async fn whoever_comes_past_the_gate_is_closed_and_counted() {
+async fn whom_the_gate_does_not_let_in_is_closed() {
     let mut world = World::new(Kind::Plain, 1);
     world.gate.set_limits(1, 0);
     let mut first = world.connect().await;
@@ -132,8 +132,8 @@ async fn whoever_comes_past_the_gate_is_closed_and_counted() {
     let mut second = world.connect().await;
     assert_eq!(world.rest(&mut second).await, b"");
     assert_eq!(world.ask(&mut first, "x\n", 3).await, "0x\n");
-    assert_eq!((world.count(StreamCount::RefusedFull), world.count(StreamCount::Accepted)), (1, 2));
-    assert_eq!(world.sides[0].connections.greeting, 0);
+    assert_eq!((world.count(StreamCount::Accepted), world.open()), (2, 1));
+    assert_eq!((world.sides[0].connections.greeting, world.noted().len()), (0, 1));
 }
 
 #[tokio::test]
