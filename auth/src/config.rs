@@ -1,9 +1,12 @@
 //! `[auth]` and `[[auth.chain]]`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use bridge_core::topic::ClientId;
 use settings::{HumanDuration, Secret, Section, Settings};
 
+use crate::psk::check_identity;
 use crate::users::check_name;
 
 settings::choice! {
@@ -32,8 +35,20 @@ settings::choice! {
     enum EntryType {
         Static = "static",
         File = "file",
+        X509 = "x509",
     }
-    not_yet "http", "postgresql", "mysql", "redis", "mongodb", "jwt", "ldap", "x509", "broker";
+    not_yet "http", "postgresql", "mysql", "redis", "mongodb", "jwt", "ldap", "broker";
+}
+
+settings::choice! {
+    /// What of a certificate is the user name.
+    #[derive(Default)]
+    pub enum CertificateName {
+        /// Its common name.
+        #[default]
+        CommonName = "cn",
+    }
+    not_yet "dn", "san";
 }
 
 /// `[auth]`: who may come in.
@@ -48,6 +63,8 @@ pub struct AuthConfig {
     pub timeout: HumanDuration,
     /// `[[auth.chain]]`, in the order in which they are tried.
     pub chain: Vec<EntryConfig>,
+    /// `[auth.psk]`.
+    pub psk: PskConfig,
 }
 
 impl Default for AuthConfig {
@@ -57,6 +74,7 @@ impl Default for AuthConfig {
             on_all_ignore: OnAllIgnore::default(),
             timeout: HumanDuration::from_secs(5),
             chain: Vec::new(),
+            psk: PskConfig::default(),
         }
     }
 }
@@ -67,7 +85,31 @@ impl Settings for AuthConfig {
         s.leaf("on_all_ignore", &mut self.on_all_ignore);
         s.ranged("timeout", &mut self.timeout, HumanDuration::from_millis(100)..=HumanDuration::from_secs(3600));
         s.tables("chain", &mut self.chain);
-        s.not_in_this_version(&["psk"]);
+        s.table("psk", &mut self.psk);
+    }
+}
+
+/// `[auth.psk]`: pre-shared keys of TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PskConfig {
+    /// The file of keys, see [`load_keys`](crate::load_keys); `None` = there are none.
+    pub file: Option<PathBuf>,
+    /// Identities with the one client id that each may have. Others may have any.
+    pub endpoints: BTreeMap<String, String>,
+}
+
+impl Settings for PskConfig {
+    fn visit(&mut self, s: &mut Section<'_>) {
+        s.leaf("file", &mut self.file);
+        let keyless = self.file.is_none();
+        let identity = |identity: &str| match check_identity(identity) {
+            Err(fault) => Err(fault.to_string()),
+            Ok(()) if keyless => Err("can have no key without `file`".to_owned()),
+            Ok(()) => Ok(()),
+        };
+        let client_id = |id: &str| ClientId::try_from(id).map(drop).map_err(|fault| fault.to_string());
+        s.texts("endpoints", &mut self.endpoints, identity, client_id);
+        s.not_in_this_version(&["type", "query"]);
     }
 }
 
@@ -95,6 +137,12 @@ pub enum Source {
         /// The file; never empty.
         path: PathBuf,
     },
+    /// `type = "x509"`: whoever has proved who it is comes in under that name. A pre-shared key is as good a proof as a
+    /// certificate.
+    X509 {
+        /// What of the certificate the name is.
+        username: CertificateName,
+    },
 }
 
 /// Stands in while an entry is read.
@@ -109,6 +157,7 @@ impl Source {
         match self {
             Self::Static { .. } => EntryType::Static,
             Self::File { .. } => EntryType::File,
+            Self::X509 { .. } => EntryType::X509,
         }
     }
 
@@ -116,6 +165,7 @@ impl Source {
         match kind {
             EntryType::Static => Self::Static { username: String::new(), password: Secret::default() },
             EntryType::File => Self::File { path: PathBuf::new() },
+            EntryType::X509 => Self::X509 { username: CertificateName::default() },
         }
     }
 }
@@ -144,6 +194,7 @@ impl Settings for EntryConfig {
                 s.not_in_this_version(&["hash"]);
                 s.renamed_and_not_in_this_version(&[("password_hash_algorithm", "hash")]);
             }
+            Source::X509 { username } => s.leaf("username", username),
         }
     }
 }
@@ -180,6 +231,12 @@ mod tests {
         type = "static"
         username = "nobody"
         password_file = "secret.txt"
+        [[chain]]
+        type = "x509"
+        username = "cn"
+        [psk]
+        file = "psk.txt"
+        endpoints = { "urn:imei:1" = "lamp" }
     "#;
 
     #[test]
@@ -199,7 +256,12 @@ mod tests {
                 entry(&[GatewayName::Mqttsn], credential("gateway", "hunter2")),
                 entry(&[], Source::File { path: "users.txt".into() }),
                 entry(&[], credential("nobody", "from a file")),
+                entry(&[], Source::X509 { username: CertificateName::CommonName }),
             ],
+            psk: PskConfig {
+                file: Some("psk.txt".into()),
+                endpoints: [("urn:imei:1".to_owned(), "lamp".to_owned())].into(),
+            },
         };
         assert_eq!(config, expected);
     }
@@ -231,13 +293,19 @@ mod tests {
             ("allow_anonymous = 1", "a.toml:1:19: allow_anonymous: expected `true` or `false`, found the number 1"),
             ("timeout = \"2h\"", "a.toml:1:11: timeout: expected \"100ms\" to \"1h\", found \"2h\""),
             ("on_all_ignore = \"ignore\"", "a.toml:1:17: on_all_ignore: expected \"allow\" or \"deny\", found \"ignore\""),
-            ("[psk]\nfile = \"psk.txt\"", "a.toml:1:2: psk: not in this version"),
+            ("[psk]\ntype = \"redis\"", "a.toml:2:1: psk.type: not in this version"),
+            ("[psk]\nendpoints = { a = \"b\" }", "a.toml:2:15: psk.endpoints.a: \"a\" can have no key without `file`"),
+            ("[psk]\nendpoints = { \" a\" = \"b\" }", "a.toml:2:15: psk.endpoints.\" a\": \" a\" begins with '#', or begins or ends with white space: no line can say it"),
+            ("[psk]\nfile = \"f\"\nendpoints = { a = 5 }", "a.toml:3:19: psk.endpoints.a: expected a text in quotes, found the number 5"),
+            ("[psk]\nfile = \"f\"\nendpoints = { a = \"\" }", "a.toml:3:19: psk.endpoints.a: \"\" is empty"),
+            ("[psk]\nendpoints = \"a\"", "a.toml:2:13: psk.endpoints: expected a table, like { \"…\" = \"…\" }, found \"a\""),
+            ("[[chain]]\ntype = \"x509\"\nusername = \"dn\"", "a.toml:3:12: chain[0].username: \"dn\" is not in this version"),
             ("chain = \"file\"", "a.toml:1:9: chain: expected an array of tables, each headed by `[[…]]`, found \"file\""),
             ("[chain]\ntype = \"file\"", "a.toml:1:1: chain: expected an array of tables, each headed by `[[…]]`, found a table"),
-            ("[[chain]]\npath = \"users.txt\"", "a.toml:1:1: chain[0].type: is missing: expected \"static\" or \"file\""),
+            ("[[chain]]\npath = \"users.txt\"", "a.toml:1:1: chain[0].type: is missing: expected \"static\", \"file\" or \"x509\""),
             ("[[chain]]\ntype = \"ldap\"\nurl = \"ldap://h\"", "a.toml:2:8: chain[0].type: \"ldap\" is not in this version"),
             ("[[chain]]\ntype = \"broker\"", "a.toml:2:8: chain[0].type: \"broker\" is not in this version"),
-            ("[[chain]]\ntype = \"fiel\"", "a.toml:2:8: chain[0].type: expected \"static\" or \"file\", found \"fiel\" (did you mean \"file\"?)"),
+            ("[[chain]]\ntype = \"fiel\"", "a.toml:2:8: chain[0].type: expected \"static\", \"file\" or \"x509\", found \"fiel\" (did you mean \"file\"?)"),
             ("[[chain]]\nbackend = \"built_in_database\"\ntype = \"file\"\npath = \"u\"", "a.toml:2:1: chain[0].backend: is EMQX's name: here it is `type`"),
             ("[[chain]]\ntype = \"file\"", "a.toml:1:1: chain[0].path: is missing: expected a path in quotes, like \"/etc/tidegate/ca.pem\""),
             ("[[chain]]\ntype = \"file\"\npath = \"\"", "a.toml:3:8: chain[0].path: \"\" names no file"),

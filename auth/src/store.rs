@@ -11,7 +11,7 @@ use bridge_core::auth::{Credentials, Opinion};
 
 use crate::counts::StoreKind;
 use crate::hash::{MakeFault, PasswordHash};
-use crate::users::{LineFault, Users};
+use crate::users::{LineFault, UserFault, Users};
 use crate::verified::{Key, Verified};
 
 /// Where credentials are looked up.
@@ -35,21 +35,21 @@ pub struct Loaded {
     pub world_readable: bool,
 }
 
-/// Why a users file is refused whole.
+/// Why a file, of users if not of another kind, is refused whole.
 #[derive(Debug, thiserror::Error)]
-pub enum LoadFault {
+pub enum LoadFault<F = UserFault> {
     /// The file could not be read.
     #[error("cannot read: {0}")]
     Unreadable(#[from] io::Error),
-    /// Nobody has so many users.
+    /// Nobody has so many devices.
     #[error("is larger than {} MiB", LARGEST_FILE >> 20)]
     TooLarge,
     /// These lines are wrong.
     #[error("{} lines are wrong", .0.len())]
-    Lines(Vec<LineFault>),
+    Lines(Vec<LineFault<F>>),
 }
 
-impl LoadFault {
+impl<F: fmt::Display> LoadFault<F> {
     /// All that is wrong, a sentence each: of a file with more than 100 wrong lines the first 100.
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
@@ -67,6 +67,13 @@ impl LoadFault {
 /// # Errors
 /// [`LoadFault`]: one wrong line refuses the file.
 pub fn load(path: &Path) -> Result<Loaded, LoadFault> {
+    let (text, world_readable) = read(path)?;
+    let users = Users::parse(&text).map_err(LoadFault::Lines)?;
+    Ok(Loaded { users, world_readable })
+}
+
+/// A file whole, and whether everybody on this machine may read it.
+pub(crate) fn read<F>(path: &Path) -> Result<(Vec<u8>, bool), LoadFault<F>> {
     let file = File::open(path)?;
     let world_readable = is_world_readable(&file.metadata()?);
     let mut text = Vec::new();
@@ -74,8 +81,7 @@ pub fn load(path: &Path) -> Result<Loaded, LoadFault> {
     if text.len() as u64 > LARGEST_FILE {
         return Err(LoadFault::TooLarge);
     }
-    let users = Users::parse(&text).map_err(LoadFault::Lines)?;
-    Ok(Loaded { users, world_readable })
+    Ok((text, world_readable))
 }
 
 #[cfg(unix)]

@@ -11,16 +11,16 @@ use crate::hash::{HashFault, PasswordHash};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Users(BTreeMap<Box<str>, PasswordHash>);
 
-/// What is wrong with one line.
+/// What is wrong with one line, of users if not of another kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LineFault {
+pub struct LineFault<F = UserFault> {
     /// Counted from 1.
     pub line: usize,
-    /// What it is. It never holds any of the line but a user name that is sound.
-    pub fault: UserFault,
+    /// What it is. It never holds any of the line but a name that is sound.
+    pub fault: F,
 }
 
-impl fmt::Display for LineFault {
+impl<F: fmt::Display> fmt::Display for LineFault<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}: {}", self.line, self.fault)
     }
@@ -155,7 +155,7 @@ pub(crate) fn split(line: &str) -> Option<(&str, &str)> {
 /// Octets of a user name in MQTT (MQTT 5.0 §1.5.4).
 const LONGEST_NAME: usize = 65_535;
 /// As some editors put it in front of a file.
-const BYTE_ORDER_MARK: &[u8] = "\u{FEFF}".as_bytes();
+pub(crate) const BYTE_ORDER_MARK: &[u8] = "\u{FEFF}".as_bytes();
 
 #[cfg(test)]
 mod tests {

@@ -2,6 +2,7 @@
 
 mod numbers;
 mod tables;
+mod texts;
 
 use std::borrow::Cow;
 use std::ops::RangeInclusive;

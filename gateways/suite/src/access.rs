@@ -143,16 +143,18 @@ impl Access {
                     password: password.expose().as_bytes().into(),
                 },
                 Source::File { path } => EntryKind::Store(self.files.get(path)?.0),
+                Source::X509 { .. } => EntryKind::Proven,
             };
             Some(ChainEntry { gateways: entry.gateways.iter().map(|gateway| served(*gateway)).collect(), kind })
         };
+        let endpoints = config.psk.endpoints.iter();
         AuthRules {
             entries: config.chain.iter().filter_map(entry).collect(),
             allow_anonymous: config.allow_anonymous,
             on_all_ignore: config.on_all_ignore == OnAllIgnore::Allow,
             timeout_ms: config.timeout.as_millis(),
             open_listeners: open.map(|(id, _)| id).collect(),
-            endpoints: BTreeMap::new(),
+            endpoints: endpoints.map(|(identity, id)| (identity.as_str().into(), id.as_str().into())).collect(),
         }
     }
 }
@@ -223,7 +225,7 @@ fn listeners(config: &Config) -> Listeners {
 
 /// A chain that never decides, and no rule for those whom it leaves: surely not what was meant.
 fn warn_if_nobody_may_come_in(auth: &AuthConfig) {
-    let decides = auth.chain.iter().any(|entry| matches!(entry.source, Source::File { .. }));
+    let decides = auth.chain.iter().any(|entry| !matches!(entry.source, Source::Static { .. }));
     let welcome = auth.on_all_ignore == OnAllIgnore::Allow || auth.allow_anonymous == Some(true);
     if !auth.chain.is_empty() && !decides && !welcome {
         tracing::warn!(

@@ -100,7 +100,7 @@ fn written_numbers<T: Leaf>(numbers: &BTreeMap<u16, T>) -> String {
     inline_table(numbers.iter().map(|(number, value)| (number.to_string(), value.to_toml())))
 }
 
-fn inline_table(pairs: impl Iterator<Item = (String, String)>) -> String {
+pub(super) fn inline_table(pairs: impl Iterator<Item = (String, String)>) -> String {
     let pairs: Vec<_> = pairs.map(|(key, value)| format!("{key} = {value}")).collect();
     if pairs.is_empty() { "{}".into() } else { format!("{{ {} }}", pairs.join(", ")) }
 }
