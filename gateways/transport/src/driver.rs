@@ -53,6 +53,8 @@ const SEND_QUEUE_BYTES: usize = 16 * 1024 * 1024;
 pub const FORWARD_QUEUE: usize = 4096;
 /// Turns before the runtime gets a word in.
 const TURNS: usize = 32;
+/// Rounds of a turn in which connections, and lines to brokers, are written to.
+const ROUNDS: usize = 4;
 /// While there is no deadline the timer looks this far ahead.
 const IDLE: Duration = Duration::from_secs(3600);
 
@@ -244,11 +246,16 @@ impl Driver {
             self.shard.timer(now);
         }
         self.credentials.speak(now, &mut self.shard);
-        self.shard.finish(now);
-        self.lines.speak(now, &mut self.shard);
-        // What the links' progress has set free.
-        self.shard.finish(now);
-        busy |= self.connections.speak(now, &mut self.shard, &mut self.scratch);
+        // What they take may set more free.
+        let mut rounds = 0..ROUNDS;
+        while rounds.next().is_some() {
+            self.shard.finish(now);
+            let spoke = self.connections.speak(now, &mut self.shard, &mut self.scratch);
+            if !(self.lines.speak(now, &mut self.shard) || spoke) {
+                break;
+            }
+        }
+        busy |= rounds.is_empty();
         self.speak_to_devices(cx)?;
         self.speak_to_shards();
         if let Some(records) = &mut self.records {

@@ -108,16 +108,16 @@ impl Line {
     }
 
     fn obey(&mut self, now: Now, way: Way<'_>, host: &mut impl LinkHost) -> bool {
-        let Some(link) = host.link_mut(self.id) else { return false };
-        match link.wish() {
+        // Looked at only: a link that is lent out to be changed is looked at by all others as well.
+        match host.link(self.id).map_or(Wish::Nothing, Link::wish) {
             Wish::Nothing => false,
-            Wish::Open { target } => match way.targets.get(target) {
-                Some(target) => {
+            Wish::Open { target } => match (way.targets.get(target), host.link_mut(self.id)) {
+                (Some(target), Some(link)) => {
                     link.opening(now);
                     self.state = State::Connecting(Connector::start(target.clone(), way.connect_timeout));
                     true
                 }
-                None => false,
+                _ => false,
             },
             Wish::Close => {
                 self.close(now, host, Closed::Broken, "closed by the gateway");
@@ -154,10 +154,14 @@ impl Line {
     /// follow.
     pub(crate) fn speak(&mut self, cx: &mut Context<'_>, now: Now, way: Way<'_>, host: &mut impl LinkHost) -> bool {
         loop {
-            let Some(link) = host.link_mut(self.id) else { return false };
-            // A timer may just have made a closed link wish for a connection: nothing else would wake the task for it.
+            let Some(link) = host.link(self.id) else { return false };
+            // Else nothing would wake the task for a wish that has just come up.
             let State::Open(stream) = &mut self.state else {
-                return matches!(link.wish(), Wish::Open { target } if way.targets.get(target).is_some());
+                return match link.wish() {
+                    Wish::Open { target } => way.targets.get(target).is_some(),
+                    Wish::Close => true,
+                    Wish::Nothing => false,
+                };
             };
             let pending = link.pending();
             if pending.is_empty() {
@@ -166,7 +170,11 @@ impl Line {
             }
             match stream.poll_write(cx, pending) {
                 Poll::Pending => return false,
-                Poll::Ready(Ok(written)) if written > 0 => link.written(written),
+                Poll::Ready(Ok(written)) if written > 0 => {
+                    if let Some(link) = host.link_mut(self.id) {
+                        link.written(written);
+                    }
+                }
                 Poll::Ready(Ok(_)) => {
                     self.close(now, host, Closed::Broken, "the connection takes no more");
                     return true;

@@ -55,10 +55,11 @@ impl Lines {
         self.ready.left() > 0
     }
 
-    /// Writes what their links have to say, for all that were heard or touched.
-    pub(super) fn speak(&mut self, now: Now, shard: &mut Shard) {
+    /// Writes what their links have to say, for all that were heard or touched. True if there were any.
+    pub(super) fn speak(&mut self, now: Now, shard: &mut Shard) -> bool {
         let mut heard = std::mem::take(&mut self.heard);
         heard.extend(std::iter::from_fn(|| shard.take_touched_line()));
+        let any = !heard.is_empty();
         for id in heard.drain(..) {
             self.attend(id, shard, |entry, way, shard| {
                 let Entry { line, waker } = entry;
@@ -68,6 +69,7 @@ impl Lines {
             });
         }
         self.heard = heard;
+        any
     }
 
     /// Does something with the line of a link; the line of one that is gone goes.

@@ -98,11 +98,11 @@ impl Connections {
         Ok(busy || self.ready.left() > 0)
     }
 
-    /// Writes what has to leave over connections that were touched, and closes those that are to be closed. True when
-    /// there may be more at once.
+    /// Writes what has to leave over connections that were touched, and closes those that are to be closed. True if there
+    /// were any.
     pub(super) fn speak(&mut self, now: Now, shard: &mut Shard, scratch: &mut Vec<u8>) -> bool {
-        for _ in 0..TOUCHED_A_TURN {
-            let Some(conn) = shard.streams().take_touched() else { return false };
+        for touched in 0..TOUCHED_A_TURN {
+            let Some(conn) = shard.streams().take_touched() else { return touched > 0 };
             let Some(key) = self.find(conn) else { continue };
             if let Some(connection) = self.table.get(key)
                 && let Phase::Open { held: true, .. } = connection.phase
