@@ -167,18 +167,21 @@ fn labels_named_in_the_limits_are_counted() {
 }
 
 #[test]
-fn each_promise_about_mqtt_sn_has_a_test() {
-    let text = tree::file("docs/mqttsn-conformance.md").text;
-    let named = named_tests(&text);
-    assert!(named.len() >= 80, "only {} tests are named", named.len());
-    let mut complaints: Vec<_> = untested(&text).into_iter().map(|row| format!("no test: {row}")).collect();
-    for (module, name) in named {
-        let path = format!("gateways/mqttsn/tests/gateway/{module}.rs");
-        if !tree::exists(&path) || !has_test(&tree::file(&path).text, name) {
-            complaints.push(format!("docs/mqttsn-conformance.md: no test {module}::{name}"));
+fn each_promise_has_a_test() {
+    for (gateway, least) in [("mqttsn", 80), ("tcp", 60)] {
+        let document = format!("docs/{gateway}-conformance.md");
+        let text = tree::file(&document).text;
+        let named = named_tests(&text);
+        assert!(named.len() >= least, "{document} names {} tests only", named.len());
+        let mut complaints: Vec<_> = untested(&text).into_iter().map(|row| format!("no test: {row}")).collect();
+        for (module, name) in named {
+            let path = format!("gateways/{gateway}/tests/gateway/{module}.rs");
+            if !tree::exists(&path) || !has_test(&tree::file(&path).text, name) {
+                complaints.push(format!("{document}: no test {module}::{name}"));
+            }
         }
+        refuse(&complaints);
     }
-    refuse(&complaints);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::events::{Event, EventClient, EventSettings};
 use crate::listeners::Listeners;
 use crate::metrics::BridgeCount;
 use crate::time::Now;
+use crate::topic::TopicFilter;
 use crate::uplink::{Admission, Applicant, ClientRef, Ending, Online, Refusal, Taken, Token};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -48,6 +49,15 @@ impl Bridge {
         self.admissions.replace(auth);
         self.access.replace(acl);
         self.limits.replace(listeners);
+    }
+
+    /// Do the access rules let a client subscribe to that? To be asked where another's subscription brings its messages.
+    ///
+    /// # Errors
+    /// [`Refusal::NotAuthorised`], or [`Refusal::NoSuchClient`].
+    pub fn may_subscribe(&mut self, now: Now, client: ClientRef, filter: TopicFilter<'_>) -> Result<(), Refusal> {
+        let who = self.clients.get_mut(client.0).ok_or(Refusal::NoSuchClient)?;
+        who.may(&mut self.access, now, Action::Subscribe, filter.pattern())
     }
 
     pub(super) fn decided(&mut self) -> Option<Notice> {

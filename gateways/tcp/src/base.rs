@@ -29,6 +29,8 @@ pub(crate) struct Base {
     /// `None`: unfit, though it was found fit; nobody comes in then.
     up: Option<Template>,
     dn: Option<Template>,
+    /// Messages that the broker keeps copies of until we have said what became of them.
+    pub(crate) copies: u64,
     /// The subscriptions' QoS.
     pub(crate) downlink_qos: Qos,
 }
@@ -62,6 +64,7 @@ impl Base {
             node: settings.node.clone(),
             wheel: Wheel::new(0),
             counts: Counts::default(),
+            copies: 0,
             up: template(&config.up_topic),
             dn: template(&config.dn_topic),
             downlink_qos: qos(config.downlink_qos),

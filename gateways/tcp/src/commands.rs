@@ -5,6 +5,7 @@
 
 use crate::base::Base;
 use crate::config::{CommandSubscription, TcpConfig};
+use crate::connection::Commands;
 use crate::counts::Count;
 use crate::machine::Tcp;
 use crate::place::TcpSettings;
@@ -175,6 +176,9 @@ impl Tcp {
         let (Some(session), Some(at)) = (connection.session(), self.base.place(connection.listener)) else {
             return false;
         };
+        if session.commands != Commands::Shared {
+            return false;
+        }
         let route = self.commander.routes.get(place).filter(|_| at.route == Some(place));
         let who = (&*session.id, &session.identity, connection.addr);
         route.is_some_and(|route| route.is_topic_of(&self.base, topic, matched, who))

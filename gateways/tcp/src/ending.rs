@@ -54,9 +54,10 @@ impl Tcp {
 
     /// The bridge forgets the device, and its subscriptions there. What the broker keeps copies of it need not know: the
     /// session there ends, too.
-    fn detach(&self, cx: &mut Cx<'_>, connection: &Connection, why: Ending) {
+    fn detach(&mut self, cx: &mut Cx<'_>, connection: &Connection, why: Ending) {
         let Some(session) = connection.session() else { return };
         tracing::debug!(protocol = "tcp", client_id = %session.id, reason = why.reason(), "gone");
+        self.base.copies = self.base.copies.saturating_sub(session.copies());
         self.base.counts.add(Count::HoldDroppedEnded, session.waits() as u64);
         for uplink in [Uplink::Offline(why), Uplink::Disconnect] {
             match cx.bridge.up(cx.now, session.client, uplink) {

@@ -21,7 +21,7 @@ use bridge_core::streams::{CloseReason, ConnRef, Marks, Streams};
 use bridge_core::template::{Literals, Template};
 use bridge_core::time::{Deadline, Now};
 use bridge_core::topic::TopicName;
-use bridge_core::uplink::{Ending, Refusal, Token};
+use bridge_core::uplink::{Ending, OwnLink, Receipt, Refusal, Token};
 use codec_rawtcp::FromGateway;
 use settings::{ByteSize, HumanDuration};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -75,6 +75,8 @@ struct Bench {
     /// By device.
     lines: Vec<Option<Line>>,
     drained: bool,
+    /// Messages that came with a receipt.
+    receipts: u32,
 }
 
 impl Bench {
@@ -124,6 +126,7 @@ impl Bench {
             last_timer: Deadline(0),
             lines: (0..DEVICES).map(|_| None).collect(),
             drained: false,
+            receipts: 0,
         };
         this.bring_up();
         this
@@ -281,7 +284,10 @@ impl Bench {
         if argument & 0x08 == 0 {
             self.handle(Input::Down { client: Token(u64::MAX - 1), down: Downlink::Message(delivery) });
         } else {
-            self.down(argument, Downlink::Message(delivery));
+            self.receipts += 1;
+            let link = OwnLink(Key { slot: 1, generation: 0 });
+            let receipt = (qos != Qos::AtMostOnce).then_some(Receipt { link, number: self.receipts });
+            self.down(argument, Downlink::Message(Delivery { receipt, ..delivery }));
         }
         assert!(self.posts.drain(..).all(|post| &*post.client == ELSEWHERE), "sent to where nobody lives");
     }

@@ -65,6 +65,11 @@ impl HoldQueue {
         self.held.len()
     }
 
+    /// How many of them the broker keeps copies of.
+    pub(crate) fn receipts(&self) -> u64 {
+        self.held.iter().map(|held| u64::from(held.receipt.is_some())).sum()
+    }
+
     /// What it holds, in octets.
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes

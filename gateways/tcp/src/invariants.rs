@@ -17,7 +17,7 @@ impl Tcp {
     /// # Panics
     /// When it does not.
     pub(crate) fn check(&self, streams: &Streams, open: &[ConnRef]) {
-        let (mut gauges, mut timers) = ([0_u64; 4], 0);
+        let (mut gauges, mut timers, mut copies) = ([0_u64; 4], 0, 0);
         for (key, connection) in self.table.iter() {
             assert_eq!(self.table.at(connection.conn), Some(key), "a connection is not found by its number");
             assert!(open.contains(&connection.conn), "a connection that is gone is remembered");
@@ -36,6 +36,7 @@ impl Tcp {
                 State::Connected(session) => {
                     *active += 1;
                     *held += u64::from(session.block.is_some());
+                    copies += session.copies();
                     assert_eq!(self.table.named(&session.id), Some(key), "a session is not found by its id");
                     assert!(session.owed <= self.base.rules.max_inflight, "more is owed than may be");
                     if let Some(queue) = &session.held {
@@ -52,6 +53,7 @@ impl Tcp {
             assert_eq!(streams.reads(connection.conn), read, "what is read and what is not");
         }
         assert_eq!(timers, self.base.wheel.len(), "timers that no connection has");
+        assert_eq!(copies, self.base.copies, "copies at the broker that nobody here knows of");
         let counted = [Count::Connecting, Count::Waiting, Count::Active, Count::Held];
         assert_eq!(gauges, counted.map(|gauge| self.base.counts.get(gauge)), "gauges that lie");
     }

@@ -18,6 +18,7 @@ impl Tcp {
     /// A message for one device, from a subscription of its own.
     pub(crate) fn on_message(&mut self, cx: &mut Cx<'_>, key: Key, delivery: &Delivery<'_>) {
         let Delivery { message, qos, receipt, .. } = *delivery;
+        self.base.copies += u64::from(receipt.is_some());
         self.deliver(cx, key, message, qos, receipt);
     }
 
@@ -31,7 +32,8 @@ impl Tcp {
         receipt: Option<Receipt>,
     ) {
         match self.takes_more(cx, key) {
-            None => {}
+            // Its own connection to the broker has gone with it, and the copy.
+            None => self.base.copies = self.base.copies.saturating_sub(u64::from(receipt.is_some())),
             Some(true) => self.send(cx, key, message.view().payload, receipt),
             Some(false) => {
                 let message = message.keep(cx.now);
@@ -118,8 +120,9 @@ impl Tcp {
     }
 
     /// The broker may forget its copy.
-    fn delivered(&self, cx: &mut Cx<'_>, key: Key, receipt: Option<Receipt>) {
+    fn delivered(&mut self, cx: &mut Cx<'_>, key: Key, receipt: Option<Receipt>) {
         if let Some(receipt) = receipt {
+            self.base.copies = self.base.copies.saturating_sub(1);
             self.tell(cx, key, Uplink::Delivered(receipt));
         }
     }
@@ -135,6 +138,11 @@ impl Tcp {
 }
 
 impl Session {
+    /// Messages among those that wait for it of which the broker keeps copies.
+    pub(crate) fn copies(&self) -> u64 {
+        self.held.as_deref().map_or(0, HoldQueue::receipts)
+    }
+
     /// Messages that wait for it.
     pub(crate) fn waits(&self) -> usize {
         self.held.as_deref().map_or(0, HoldQueue::len)

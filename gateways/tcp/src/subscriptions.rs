@@ -16,16 +16,24 @@ const COMMANDS: Token = Token(0);
 const MOST_EXTRA: usize = 16;
 
 impl Tcp {
-    /// Subscribes a device to its topic, if it is owed that.
+    /// Subscribes a device to its topic, if it is owed that; or sees whether it may have what comes for all.
     pub(crate) fn ask_for_commands(&mut self, cx: &mut Cx<'_>, key: Key, topic: &str) {
         let qos = self.base.downlink_qos;
-        let Some(session) = self.table.session_mut(key).filter(|session| session.commands == Commands::Owed) else {
-            return;
-        };
+        let Some(session) = self.table.session_mut(key) else { return };
         let Ok(filter) = TopicFilter::try_from(topic) else {
             session.commands = Commands::Refused;
             return;
         };
+        match session.commands {
+            Commands::Own | Commands::Refused => return,
+            Commands::Shared => {
+                if let Err(why) = cx.bridge.may_subscribe(cx.now, session.client, filter) {
+                    self.on_subscribed(cx, key, COMMANDS, Err(why));
+                }
+                return;
+            }
+            Commands::Owed => {}
+        }
         let uplink = Uplink::Subscribe { token: COMMANDS, filter, qos, retained: true };
         session.commands = Commands::Own;
         match cx.bridge.up(cx.now, session.client, uplink) {

@@ -2,9 +2,12 @@
 
 use crate::frames::{data, hex};
 use crate::world::{Qos, Setup, World};
+use bridge_core::acl::{Acl, AclRule, Actions, RuleTopic, Verdict, Who};
+use bridge_core::bridge::Policy;
 use bridge_core::streams::Marks;
 use codec_mqtt::ReasonCode;
 use settings::ByteSize;
+use std::sync::Arc;
 use support::broker::{Crash, Message};
 use tcp_gateway::{CommandSubscription, TcpConfig};
 
@@ -233,5 +236,26 @@ fn a_subscription_that_the_broker_refuses_is_counted_and_the_device_may_still_pu
         world.say(1, "x");
         assert_eq!(world.given(), ["tcp/dev/up x 0"]);
         assert_eq!(world.fault("refused") + world.fault("not_authorised"), 1);
+    }
+}
+
+#[test]
+fn who_may_not_subscribe_to_its_topic_gets_nothing_from_it_whoever_is_subscribed() {
+    for disconnect in [false, true] {
+        for kind in [CommandSubscription::Template, CommandSubscription::PerDevice] {
+            let topics = vec![RuleTopic::parse("tcp/dev/dn").unwrap()];
+            let rule = AclRule { permit: Verdict::Deny, who: Who::All, actions: Actions::Subscribe, topics };
+            let acl = Acl { rules: vec![rule], disconnect, ..Acl::default() };
+            let policy = Policy { acl: Arc::new(acl), ..Policy::default() };
+            let config = TcpConfig { command_subscription: Some(kind), ..TcpConfig::default() };
+            let mut world = World::new(&Setup { policy, config, ..Setup::default() });
+            world.connect(1, "dev");
+            assert_eq!((world.is_closed(1), world.fault("not_authorised")), (disconnect, 1));
+            world.publish("tcp/dev/dn", "on", Qos::AtMostOnce);
+            assert_eq!(world.hear(1), "");
+            world.connect(2, "other");
+            world.publish("tcp/other/dn", "on", Qos::AtMostOnce);
+            assert_eq!(world.hear(2), "3000026f6e");
+        }
     }
 }
