@@ -2,6 +2,8 @@ mod support;
 
 use std::path::Path;
 
+use openssl::pkey::PKey;
+use openssl::rsa::Rsa;
 use openssl::ssl::{SslConnectorBuilder, SslMethod, SslVerifyMode};
 
 use super::*;
@@ -265,6 +267,34 @@ fn the_configured_ciphers_are_the_only_ones() {
     let config = TlsConfig { ciphers: vec!["AES-9000".into()], ..config(&files, &own) };
     let fault = ServerTls::load(&config, &no_keys()).unwrap_err();
     assert_eq!((fault.key(), fault.message().as_str()), (Some("ciphers"), "no cipher match"));
+}
+
+#[test]
+fn what_is_below_the_standard_level_of_security_needs_that_lowered() {
+    let keys = keys(&[("lamp", KEY)]);
+    for (ciphers, expected) in
+        [(&["PSK-AES128-CCM8"][..], Err("nothing_in_common")), (&["PSK-AES128-CCM8", "@SECLEVEL=0"], Ok(()))]
+    {
+        let ciphers = ciphers.iter().map(|&name| name.to_owned()).collect();
+        let config = TlsConfig { versions: vec![TlsVersion::Tls12], ciphers, ..TlsConfig::default() };
+        let done = handshake(
+            &ServerTls::load(&config, &keys).unwrap(),
+            plain_client(|builder| {
+                with_psk(builder, "lamp", KEY);
+                builder.set_cipher_list("PSK-AES128-CCM8:@SECLEVEL=0").unwrap();
+            }),
+        );
+        assert_eq!(done.verdict.map_err(|fault| fault.reason()), expected);
+    }
+}
+
+#[test]
+fn a_certificate_with_a_weak_key_is_told() {
+    let files = Files::new();
+    let weak = Identity::with_key("gw", PKey::from_rsa(Rsa::generate(1024).unwrap()).unwrap());
+    let fault = ServerTls::load(&config(&files, &weak), &no_keys()).unwrap_err();
+    let path = files.put("own.crt", &weak.cert_pem());
+    assert_eq!((fault.key(), fault.message()), (Some("cert_file"), format!("{}: ee key too small", path.display())));
 }
 
 #[test]

@@ -29,7 +29,12 @@ pub(super) struct Identity {
 impl Identity {
     /// Self-signed, and fit to sign others.
     pub(super) fn new(name: &str) -> Self {
-        Self::make(&[name], FAR_AWAY, None)
+        Self::make(&[name], FAR_AWAY, None, fresh_key())
+    }
+
+    /// As [`Identity::new`], with this key.
+    pub(super) fn with_key(name: &str, key: PKey<Private>) -> Self {
+        Self::make(&[name], FAR_AWAY, None, key)
     }
 
     /// Signed by this one, with these common names.
@@ -39,12 +44,10 @@ impl Identity {
 
     /// As [`Identity::issue`], valid until `end`, in seconds since 1970.
     pub(super) fn issue_until(&self, names: &[&str], end: i64) -> Self {
-        Self::make(names, end, Some(self))
+        Self::make(names, end, Some(self), fresh_key())
     }
 
-    fn make(names: &[&str], end: i64, issuer: Option<&Self>) -> Self {
-        let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
-        let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
+    fn make(names: &[&str], end: i64, issuer: Option<&Self>, key: PKey<Private>) -> Self {
         let subject = name(names);
         let mut cert = X509::builder().unwrap();
         cert.set_version(2).unwrap();
@@ -74,6 +77,11 @@ impl Identity {
         builder.set_certificate(&self.cert).unwrap();
         builder.set_private_key(&self.key).unwrap();
     }
+}
+
+fn fresh_key() -> PKey<Private> {
+    let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
+    PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap()
 }
 
 fn name(names: &[&str]) -> X509Name {
