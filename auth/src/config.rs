@@ -36,8 +36,9 @@ settings::choice! {
         Static = "static",
         File = "file",
         X509 = "x509",
+        Broker = "broker",
     }
-    not_yet "http", "postgresql", "mysql", "redis", "mongodb", "jwt", "ldap", "broker";
+    not_yet "http", "postgresql", "mysql", "redis", "mongodb", "jwt", "ldap";
 }
 
 settings::choice! {
@@ -143,6 +144,8 @@ pub enum Source {
         /// What of the certificate the name is.
         username: CertificateName,
     },
+    /// `type = "broker"`: the broker decides, when the client's own connection comes there. In per-device mode only.
+    Broker,
 }
 
 /// Stands in while an entry is read.
@@ -158,6 +161,7 @@ impl Source {
             Self::Static { .. } => EntryType::Static,
             Self::File { .. } => EntryType::File,
             Self::X509 { .. } => EntryType::X509,
+            Self::Broker => EntryType::Broker,
         }
     }
 
@@ -166,6 +170,7 @@ impl Source {
             EntryType::Static => Self::Static { username: String::new(), password: Secret::default() },
             EntryType::File => Self::File { path: PathBuf::new() },
             EntryType::X509 => Self::X509 { username: CertificateName::default() },
+            EntryType::Broker => Self::Broker,
         }
     }
 }
@@ -195,6 +200,7 @@ impl Settings for EntryConfig {
                 s.renamed_and_not_in_this_version(&[("password_hash_algorithm", "hash")]);
             }
             Source::X509 { username } => s.leaf("username", username),
+            Source::Broker => {}
         }
     }
 }
@@ -234,6 +240,8 @@ mod tests {
         [[chain]]
         type = "x509"
         username = "cn"
+        [[chain]]
+        type = "broker"
         [psk]
         file = "psk.txt"
         endpoints = { "urn:imei:1" = "lamp" }
@@ -257,6 +265,7 @@ mod tests {
                 entry(&[], Source::File { path: "users.txt".into() }),
                 entry(&[], credential("nobody", "from a file")),
                 entry(&[], Source::X509 { username: CertificateName::CommonName }),
+                entry(&[], Source::Broker),
             ],
             psk: PskConfig {
                 file: Some("psk.txt".into()),
@@ -302,10 +311,10 @@ mod tests {
             ("[[chain]]\ntype = \"x509\"\nusername = \"dn\"", "a.toml:3:12: chain[0].username: \"dn\" is not in this version"),
             ("chain = \"file\"", "a.toml:1:9: chain: expected an array of tables, each headed by `[[…]]`, found \"file\""),
             ("[chain]\ntype = \"file\"", "a.toml:1:1: chain: expected an array of tables, each headed by `[[…]]`, found a table"),
-            ("[[chain]]\npath = \"users.txt\"", "a.toml:1:1: chain[0].type: is missing: expected \"static\", \"file\" or \"x509\""),
+            ("[[chain]]\npath = \"users.txt\"", "a.toml:1:1: chain[0].type: is missing: expected \"static\", \"file\", \"x509\" or \"broker\""),
             ("[[chain]]\ntype = \"ldap\"\nurl = \"ldap://h\"", "a.toml:2:8: chain[0].type: \"ldap\" is not in this version"),
-            ("[[chain]]\ntype = \"broker\"", "a.toml:2:8: chain[0].type: \"broker\" is not in this version"),
-            ("[[chain]]\ntype = \"fiel\"", "a.toml:2:8: chain[0].type: expected \"static\", \"file\" or \"x509\", found \"fiel\" (did you mean \"file\"?)"),
+            ("[[chain]]\ntype = \"broker\"\npath = \"x\"", "a.toml:3:1: chain[0].path: unknown key"),
+            ("[[chain]]\ntype = \"fiel\"", "a.toml:2:8: chain[0].type: expected \"static\", \"file\", \"x509\" or \"broker\", found \"fiel\" (did you mean \"file\"?)"),
             ("[[chain]]\nbackend = \"built_in_database\"\ntype = \"file\"\npath = \"u\"", "a.toml:2:1: chain[0].backend: is EMQX's name: here it is `type`"),
             ("[[chain]]\ntype = \"file\"", "a.toml:1:1: chain[0].path: is missing: expected a path in quotes, like \"/etc/tidegate/ca.pem\""),
             ("[[chain]]\ntype = \"file\"\npath = \"\"", "a.toml:3:8: chain[0].path: \"\" names no file"),

@@ -52,6 +52,8 @@ pub enum EntryKind {
     /// Lets in who has proved to the transport who it is, under that name instead of one that it gave, and leaves the
     /// decision about others to later entries.
     Proven,
+    /// Lets everybody in as far as we are concerned: the broker decides when the client's own connection comes there.
+    Broker,
 }
 
 impl fmt::Debug for EntryKind {
@@ -62,6 +64,7 @@ impl fmt::Debug for EntryKind {
             }
             Self::Store(id) => f.debug_tuple("Store").field(id).finish(),
             Self::Proven => f.write_str("Proven"),
+            Self::Broker => f.write_str("Broker"),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use auth::config::Source;
 use bridge_core::config::{BrokerUrl, LinkMode};
 use settings::{Document, KeyPath};
 
@@ -11,6 +12,7 @@ use crate::{Build, Config, ListenerKind, SessionStore};
 pub(crate) fn across(config: &Config, build: Build, document: &mut Document) {
     broker(config, build, document);
     per_device(config, document);
+    chain(config, document);
     credentials(config, document);
     addresses(config, document);
 }
@@ -54,6 +56,17 @@ fn per_device(config: &Config, document: &mut Document) {
             document.refuse(&[key("sessions.store"), mode], message);
         }
         LinkMode::PerDevice | LinkMode::Shared => {}
+    }
+}
+
+/// The broker can decide about a client only where that has a connection of its own.
+fn chain(config: &Config, document: &mut Document) {
+    let shared = config.broker.link.mode == LinkMode::Shared;
+    for (at, entry) in config.auth.chain.iter().enumerate().filter(|_| shared) {
+        if entry.source == Source::Broker {
+            let keys = [key("auth.chain").element(at).child("type"), key("broker.mode")];
+            document.refuse(&keys, "\"broker\" decides only where `broker.mode` is \"per-device\"");
+        }
     }
 }
 

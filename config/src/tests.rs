@@ -181,6 +181,7 @@ fn each_problem_is_one_line() {
         ("[brokr]",                             "t.toml:1:2: brokr: unknown key (did you mean `broker`?)"),
         ("[auth.psk]\nquery = \"select\"",      "t.toml:2:1: auth.psk.query: not in this version"),
         ("[[auth.chain]]\ntype = \"file\"",     "t.toml:1:1: auth.chain[0].path: is missing: expected a path in quotes, like \"/etc/tidegate/ca.pem\""),
+        ("[[auth.chain]]\ntype = \"broker\"",   "t.toml:2:8: auth.chain[0].type: \"broker\" decides only where `broker.mode` is \"per-device\""),
         ("[[auth.chain]]\ntype = \"jwt\"",      "t.toml:2:8: auth.chain[0].type: \"jwt\" is not in this version"),
         ("[[auth.chain]]\ntype = \"file\"\npath = \"u\"\ngateways = [\"coap\"]", "t.toml:4:13: auth.chain[0].gateways[0]: \"coap\" is not in this version"),
         ("[[authentication]]",                  "t.toml:1:3: authentication: is EMQX's name: here it is `auth`"),

@@ -271,6 +271,7 @@ fn step<'r>(rules: &'r AuthRules, gateway: GatewayId, from: usize, mut shown: Sh
                     return Step::Welcome { username };
                 }
             }
+            EntryKind::Broker => return Step::Welcome { username: shown.username },
         }
     }
     Step::End { shown }

@@ -412,3 +412,12 @@ fn an_identity_that_is_bound_to_a_client_id_may_be_no_other() {
         assert_eq!(run(rules.clone(), &proven("three", "", ""), &[]).0, granted("three", false));
     }
 }
+
+#[test]
+fn an_entry_that_leaves_it_to_the_broker_ends_the_chain() {
+    let broker = ChainEntry { gateways: Vec::new(), kind: EntryKind::Broker };
+    let rules = chain(vec![fixed("site", "x"), store(USERS), broker.clone(), store(MORE)]);
+    let asked = vec![(0, "lamp site:x".to_owned())];
+    assert_eq!(run(rules, &applicant("ann", "pw"), &[Opinion::Ignore]), (granted("site", false), asked));
+    assert_eq!(run(chain(vec![broker]), &applicant("ann", "pw"), &[]), (granted("ann", false), vec![]));
+}

@@ -144,6 +144,7 @@ impl Access {
                 },
                 Source::File { path } => EntryKind::Store(self.files.get(path)?.0),
                 Source::X509 { .. } => EntryKind::Proven,
+                Source::Broker => EntryKind::Broker,
             };
             Some(ChainEntry { gateways: entry.gateways.iter().map(|gateway| served(*gateway)).collect(), kind })
         };
