@@ -14,8 +14,10 @@ settings::choice! {
     pub enum GatewayName {
         /// `[gateways.mqttsn]`.
         Mqttsn = "mqttsn",
+        /// `[gateways.tcp]`.
+        Tcp = "tcp",
     }
-    not_yet "coap", "lwm2m", "stomp", "tcp";
+    not_yet "coap", "lwm2m", "stomp";
 }
 
 settings::choice! {

@@ -85,18 +85,18 @@ fn credentials(config: &Config, document: &mut Document) {
 /// Two sockets of one kind cannot have one address.
 fn addresses(config: &Config, document: &mut Document) {
     let (mut udp, mut tcp) = (Vec::new(), Vec::new());
+    if config.broker.link.servers().contains(&BrokerUrl::Embedded) {
+        tcp.push((key("broker.embedded.bind"), config.broker.embedded.bind.resolve(config.node.bind)));
+    }
+    if let Some(bind) = config.admin.bind {
+        tcp.push((key("admin.bind"), bind.resolve(config.node.bind)));
+    }
     for listener in config.listeners() {
         let sockets = match listener.kind {
             ListenerKind::Udp => &mut udp,
             ListenerKind::Tcp | ListenerKind::Tls => &mut tcp,
         };
         sockets.push((listener.key().child("bind"), listener.config.bind.resolve(config.node.bind)));
-    }
-    if config.broker.link.servers().contains(&BrokerUrl::Embedded) {
-        tcp.push((key("broker.embedded.bind"), config.broker.embedded.bind.resolve(config.node.bind)));
-    }
-    if let Some(bind) = config.admin.bind {
-        tcp.push((key("admin.bind"), bind.resolve(config.node.bind)));
     }
     for sockets in [udp, tcp] {
         for (at, (later, address)) in sockets.iter().enumerate() {

@@ -2,6 +2,7 @@
 
 use mqttsn::MqttsnConfig;
 use settings::{ByteSize, HumanDuration, KeyPath, Section, Settings};
+use tcp_gateway::{FramingConfig, TcpConfig};
 use transport::config::{ListenerConfig, ListenerKind, ListenersConfig, StreamListenerConfig, TlsConfig};
 
 use crate::Config;
@@ -11,12 +12,15 @@ use crate::Config;
 pub struct Gateways {
     /// `[gateways.mqttsn]`.
     pub mqttsn: MqttsnGateway,
+    /// `[gateways.tcp]`.
+    pub tcp: TcpGateway,
 }
 
 impl Settings for Gateways {
     fn visit(&mut self, s: &mut Section<'_>) {
         s.table("mqttsn", &mut self.mqttsn);
-        s.not_in_this_version(&["coap", "lwm2m", "stomp", "tcp"]);
+        s.table("tcp", &mut self.tcp);
+        s.not_in_this_version(&["coap", "lwm2m", "stomp"]);
     }
 }
 
@@ -91,18 +95,26 @@ impl Gateways {
     /// All of them. Their order gives them their numbers, so a new one goes to the end.
     #[must_use]
     pub fn all(&self) -> Vec<Gateway<'_>> {
-        let MqttsnGateway { enable, machine, listeners } = &self.mqttsn;
-        vec![Gateway {
-            name: "mqttsn",
-            enable: *enable,
-            mountpoint: &machine.mountpoint,
-            listeners: all("mqttsn", listeners),
-        }]
+        let Self { mqttsn, tcp } = self;
+        vec![
+            Gateway {
+                name: "mqttsn",
+                enable: mqttsn.enable,
+                mountpoint: &mqttsn.machine.mountpoint,
+                listeners: all("mqttsn", &mqttsn.listeners),
+            },
+            Gateway {
+                name: "tcp",
+                enable: tcp.enable,
+                mountpoint: &tcp.machine.mountpoint,
+                listeners: all("tcp", &tcp.listeners),
+            },
+        ]
     }
 
     /// Which of them run.
-    pub(crate) const fn switches(&mut self) -> [(&'static str, &mut bool); 1] {
-        [("mqttsn", &mut self.mqttsn.enable)]
+    pub(crate) const fn switches(&mut self) -> [(&'static str, &mut bool); 2] {
+        [("mqttsn", &mut self.mqttsn.enable), ("tcp", &mut self.tcp.enable)]
     }
 }
 
@@ -148,6 +160,36 @@ impl Default for MqttsnGateway {
 impl Settings for MqttsnGateway {
     fn visit(&mut self, s: &mut Section<'_>) {
         // A table that is there switches its gateway on; `load` has switched off those that a file leaves out.
+        s.leaf("enable", &mut self.enable);
+        self.machine.visit(s);
+        s.table("listeners", &mut self.listeners);
+    }
+}
+
+/// The gateway of devices that have nothing but a socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TcpGateway {
+    /// Whether it runs.
+    pub enable: bool,
+    /// What the machine reads.
+    pub machine: TcpConfig,
+    /// Where it listens, and how frames are told apart there.
+    pub listeners: ListenersConfig<FramingConfig>,
+}
+
+/// As EMQ X has them.
+const TCP_PLAIN: u16 = 8090;
+const TCP_TLS: u16 = 8091;
+
+impl Default for TcpGateway {
+    fn default() -> Self {
+        let listeners = ListenersConfig::standard_streams(TCP_PLAIN, TCP_TLS);
+        Self { enable: true, machine: TcpConfig::default(), listeners }
+    }
+}
+
+impl Settings for TcpGateway {
+    fn visit(&mut self, s: &mut Section<'_>) {
         s.leaf("enable", &mut self.enable);
         self.machine.visit(s);
         s.table("listeners", &mut self.listeners);

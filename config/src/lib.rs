@@ -20,7 +20,7 @@ use auth::config::AuthConfig;
 use bridge_core::config::{AclConfig, BrokerConfig, BrokerUrl, EventsConfig};
 use settings::{Document, Section, Settings};
 
-pub use gateways::{Gateway, Gateways, Listener, MqttsnGateway, StreamKeys};
+pub use gateways::{Gateway, Gateways, Listener, MqttsnGateway, StreamKeys, TcpGateway};
 pub use node::{AdminConfig, EmbeddedConfig, LogConfig, LogFormat, NodeConfig};
 pub use sessions::{SessionStore, SessionsConfig};
 pub use settings::{KeyPath, Place, Problem};

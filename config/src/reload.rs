@@ -19,6 +19,14 @@ impl Config {
         mqttsn.machine.broadcast = running.broadcast;
         mqttsn.machine.advertise_interval = running.advertise_interval;
         mqttsn.listeners.reload(&newer_mqttsn.listeners);
+        let (tcp, newer_tcp) = (&mut next.gateways.tcp, &newer.gateways.tcp);
+        let running = std::mem::replace(&mut tcp.machine, newer_tcp.machine.clone());
+        tcp.machine.mountpoint = running.mountpoint;
+        tcp.machine.up_topic = running.up_topic;
+        tcp.machine.dn_topic = running.dn_topic;
+        tcp.machine.downlink_qos = running.downlink_qos;
+        tcp.machine.command_subscription = running.command_subscription;
+        tcp.listeners.reload(&newer_tcp.listeners);
         let waiting = differences(&mut next.clone(), &mut newer.clone());
         (next, waiting)
     }

@@ -72,6 +72,12 @@ fn every_file_loads() {
     }
 }
 
+/// A table that exists only through those inside it.
+fn implied(table: &str) -> bool {
+    let steps: Vec<_> = table.split('.').collect();
+    matches!(*steps, ["gateways"] | ["gateways", _, "listeners"] | ["gateways", _, "listeners", _])
+}
+
 /// The line with a key that nobody knows in each table that begins on it.
 fn plantings(line: &str, first: bool) -> Vec<String> {
     if line.starts_with('[') || first {
@@ -102,11 +108,10 @@ fn an_unknown_key_in_any_table_of_any_file_is_refused() {
             }
         }
         // Tables that exist only through those inside them (`gateways`, `listeners`, `udp`) have no line of their own.
-        let implied = ["gateways", "gateways.mqttsn.listeners", "gateways.mqttsn.listeners.udp"];
-        let own = tables.iter().filter(|table| !implied.contains(&table.to_string().as_str())).count();
+        let own = tables.iter().filter(|table| !implied(&table.to_string())).count();
         assert_eq!(planted, own, "{}", path.display());
     }
-    for table in ["gateways", "gateways.mqttsn.listeners", "gateways.mqttsn.listeners.udp"] {
+    for table in ["gateways", "gateways.mqttsn.listeners", "gateways.tcp.listeners", "gateways.mqttsn.listeners.udp"] {
         let problems = load_text(&format!("{table}.planted = 1")).unwrap_err();
         assert!(problems.iter().all(|one| one.contains(&format!("{table}.planted: "))), "{problems:?}");
     }
@@ -126,14 +131,16 @@ fn the_effective_configuration_reads_back_and_hides_passwords() {
 #[test]
 fn a_gateway_runs_without_a_file_or_with_its_table_unless_switched_off() {
     let runs = |text: Option<&str>, variables: &[(&str, &str)]| {
-        load_with(text, variables, FULL).unwrap().gateways.mqttsn.enable
+        let gateways = load_with(text, variables, FULL).unwrap().gateways;
+        (gateways.mqttsn.enable, gateways.tcp.enable)
     };
-    assert!(runs(None, &[]));
-    assert!(!runs(Some(""), &[]));
-    assert!(runs(Some("[gateways.mqttsn]"), &[]));
-    assert!(!runs(Some("[gateways.mqttsn]\nenable = false"), &[]));
-    assert!(runs(Some(""), &[("TIDEGATE__GATEWAYS__MQTTSN", "{}")]));
-    assert!(!runs(None, &[("TIDEGATE__GATEWAYS__MQTTSN__ENABLE", "false")]));
+    assert_eq!(runs(None, &[]), (true, true));
+    assert_eq!(runs(Some(""), &[]), (false, false));
+    assert_eq!(runs(Some("[gateways.mqttsn]"), &[]), (true, false));
+    assert_eq!(runs(Some("[gateways.tcp]"), &[]), (false, true));
+    assert_eq!(runs(Some("[gateways.mqttsn]\nenable = false\n[gateways.tcp]"), &[]), (false, true));
+    assert_eq!(runs(Some(""), &[("TIDEGATE__GATEWAYS__MQTTSN", "{}")]), (true, false));
+    assert_eq!(runs(None, &[("TIDEGATE__GATEWAYS__MQTTSN__ENABLE", "false")]), (false, true));
 }
 
 #[test]
@@ -191,7 +198,6 @@ fn each_problem_is_one_line() {
         ("[gateways.coap]",                     "t.toml:1:11: gateways.coap: not in this version"),
         ("[gateways.lwm2m]\nxml_dir = \"x\"",   "t.toml:1:11: gateways.lwm2m: not in this version"),
         ("[gateways.stomp]",                    "t.toml:1:11: gateways.stomp: not in this version"),
-        ("[gateways.tcp]",                      "t.toml:1:11: gateways.tcp: not in this version"),
         ("[gateways.mqtt-sn]",                  "t.toml:1:11: gateways.mqtt-sn: unknown key (did you mean `mqttsn`?)"),
         ("[gateways.mqttsn.listeners.udp]\nbind = 1884", "t.toml:2:8: gateways.mqttsn.listeners.udp.bind: expected a table, found the number 1884 (is a name missing? `[gateways.mqttsn.listeners.udp.default]`)"),
         ("[gateways.mqttsn]\nenable_qos3 = true", "t.toml:2:1: gateways.mqttsn.enable_qos3: is EMQX's name: here it is `qos_minus_one`"),
@@ -216,6 +222,8 @@ fn each_problem_is_one_line() {
         ("[admin]\nbind = 1883",                "t.toml:2:8: admin.bind: 127.0.0.1:1883 is taken: `broker.embedded.bind` is 127.0.0.1:1883"),
         ("[gateways.mqttsn.listeners.udp]\na.bind = 7\nb.bind = \"127.0.0.1:7\"", "t.toml:3:10: gateways.mqttsn.listeners.udp.b.bind: 127.0.0.1:7 is taken: `gateways.mqttsn.listeners.udp.a.bind` is 127.0.0.1:7"),
         ("[gateways.mqttsn.listeners.udp.a]\n[gateways.mqttsn.listeners.udp.b]", "t.toml:2:32: gateways.mqttsn.listeners.udp.b.bind: 127.0.0.1:1884 is taken: `gateways.mqttsn.listeners.udp.a.bind` is 127.0.0.1:1884"),
+        ("[gateways.tcp.listeners.tcp]\na.bind = 1883", "t.toml:2:10: gateways.tcp.listeners.tcp.a.bind: 127.0.0.1:1883 is taken: `broker.embedded.bind` is 127.0.0.1:1883"),
+        ("[gateways.tcp.listeners]\ntcp.a = {}\ntls.b = { bind = 8090, tls = { cert_file = \"c\", key_file = \"k\" } }", "t.toml:3:18: gateways.tcp.listeners.tls.b.bind: 127.0.0.1:8090 is taken: `gateways.tcp.listeners.tcp.a.bind` is 127.0.0.1:8090"),
         ("[gateways.mqttsn.listeners.dtls.default]\nbind = 1885", "t.toml:1:28: gateways.mqttsn.listeners.dtls: not in this version"),
     ] {
         assert_eq!(load_text(text), Err(vec![expected.to_owned()]), "{text}");

@@ -44,6 +44,24 @@ impl Mosquitto {
         Self::start(&format!("user root\npersistence true\npersistence_location {location}"))
     }
 
+    /// One that lets in only these users, with these passwords, and to these topics, and that keeps what it knows.
+    /// `acl`: the lines of its file of rules.
+    pub(crate) fn strict(dir: &Dir, users: &[(&str, &str)], acl: &str) -> Option<Self> {
+        let hasher = program("mosquitto_passwd")?;
+        let (passwords, rules) = (dir.write("passwords", ""), dir.write("rules", acl));
+        for (user, password) in users {
+            let made = Command::new(&hasher).arg("-b").arg(&passwords).args([user, password]).status();
+            assert!(made.is_ok_and(|status| status.success()), "mosquitto_passwd {user}");
+        }
+        let location = dir.path("").display().to_string();
+        Self::start(&format!(
+            "user root\nallow_anonymous false\npassword_file {}\nacl_file {}\npersistence true\n\
+             persistence_location {location}",
+            passwords.display(),
+            rules.display()
+        ))
+    }
+
     /// Ends it at once, as a crash would.
     pub(crate) fn crash(&mut self) {
         self.child.kill().expect("it is our child");

@@ -39,8 +39,19 @@ enum Heard {
 impl MqttClient {
     /// Connects to this port of this machine, without a session.
     pub(crate) fn connect(name: &str, port: u16) -> Self {
+        Self::with(MqttOptions::new(name, "127.0.0.1", port))
+    }
+
+    /// The same with a user name and a password.
+    pub(crate) fn connect_as(name: &str, port: u16, username: &str, password: &str) -> Self {
         let mut options = MqttOptions::new(name, "127.0.0.1", port);
+        options.set_credentials(username, password);
+        Self::with(options)
+    }
+
+    fn with(mut options: MqttOptions) -> Self {
         options.set_clean_start(true).set_keep_alive(Duration::from_secs(60));
+        options.set_max_packet_size(Some(1 << 20));
         let (client, mut connection) = Client::new(options, 10_000);
         let (sender, heard) = channel();
         thread::spawn(move || {

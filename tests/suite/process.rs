@@ -45,7 +45,8 @@ impl Setup {
             ("NODE__WORKERS", "2".to_owned()),
             ("ADMIN__BIND", any.clone()),
             ("BROKER__EMBEDDED__BIND", any.clone()),
-            ("GATEWAYS__MQTTSN__LISTENERS__UDP__DEFAULT__BIND", any),
+            ("GATEWAYS__MQTTSN__LISTENERS__UDP__DEFAULT__BIND", any.clone()),
+            ("GATEWAYS__TCP__LISTENERS__TCP__DEFAULT__BIND", any),
         ];
         let environment = environment.map(|(key, value)| (format!("TIDEGATE__{key}"), value));
         Self { dir, environment: environment.into(), arguments: vec!["run".to_owned()] }
@@ -192,11 +193,20 @@ pub(crate) fn pause() {
 }
 
 impl Tidegate {
-    /// The address in the table's row of this protocol.
+    /// The address in the table's first row of this protocol.
     pub(crate) fn address(&self, protocol: &str) -> SocketAddr {
+        self.find_row(|cells| cells.first() == Some(&protocol))
+    }
+
+    /// The address in the table's first row of this protocol and transport.
+    pub(crate) fn row(&self, protocol: &str, transport: &str) -> SocketAddr {
+        self.find_row(|cells| cells.starts_with(&[protocol, transport]))
+    }
+
+    fn find_row(&self, wanted: impl Fn(&[&str]) -> bool) -> SocketAddr {
         let row = self.table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-        let address = row.filter(|cells| cells.first() == Some(&protocol)).find_map(|cells| cells[2].parse().ok());
-        address.unwrap_or_else(|| panic!("no {protocol} in\n{}", self.table))
+        let address = row.filter(|cells| wanted(cells)).find_map(|cells| cells[2].parse().ok());
+        address.unwrap_or_else(|| panic!("not in\n{}", self.table))
     }
 
     /// The gateway's port.

@@ -6,11 +6,11 @@ use std::thread;
 
 use codec_mqttsn::{Qos, Topic};
 
+use crate::certificates::{Authority, Certificate};
 use crate::mosquitto::{Door, Mosquitto, free_port};
 use crate::mqtt::MqttClient;
 use crate::process::{Dir, Setup, program, skip};
 use crate::sn::Device;
-use crate::tls::certificate;
 
 /// A mosquitto with a WebSocket listener besides its plain one, and that one's port. `options`: lines about it.
 fn mosquitto(options: &str) -> Option<(Mosquitto, u16)> {
@@ -56,11 +56,12 @@ fn messages_go_both_ways_over_web_socket() {
 #[test]
 fn messages_go_over_web_socket_in_tls() {
     let dir = Dir::new();
-    let [cert, key] = certificate(&dir, "localhost");
+    let authority = Authority::new(&dir, "authority");
+    let Certificate { cert, key } = authority.certify(&dir, "localhost");
     let Some((broker, port)) = mosquitto(&format!("certfile {cert}\nkeyfile {key}")) else { return };
     let tidegate = Setup::new()
         .set("BROKER__URL", &format!("wss://localhost:{port}"))
-        .set("BROKER__TLS__CA_FILE", &cert)
+        .set("BROKER__TLS__CA_FILE", &authority.file)
         .start()
         .ready();
     let mut ops = MqttClient::connect("ops", broker.port);

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use auth::config::{AuthConfig, EntryConfig, GatewayName, OnAllIgnore, Source};
-use auth::{FileStore, Loaded, Pool, PoolSettings, Reply, Store, Stores};
+use auth::{FileStore, Loaded, LoadedKeys, Pool, PoolSettings, Reply, Store, Stores};
 use bridge_core::acl::Acl;
-use bridge_core::auth::{AuthRules, ChainEntry, EntryKind, StoreId};
+use bridge_core::auth::{AuthRules, ChainEntry, EntryKind, PskKeys, StoreId};
 use bridge_core::config::{AclConfig, RuleConfig, read_rules};
 use bridge_core::listeners::Listeners;
+use bridge_core::live::Live;
 use bridge_core::meter::Meter;
 use bridge_core::peer::{GatewayId, ListenerId};
 use config::{Config, KeyPath};
@@ -41,12 +42,15 @@ pub(crate) struct Access {
     /// The number of the next store: a number never means another store than it once did.
     next: u16,
     rules: Rules,
+    /// Pre-shared keys, as TLS listeners ask for them.
+    keys: Live<PskKeys>,
 }
 
 /// All files that the configuration names, read and found sound.
 struct Files {
     users: BTreeMap<PathBuf, Loaded>,
     rules: Vec<RuleConfig>,
+    keys: Option<LoadedKeys>,
 }
 
 impl Access {
@@ -61,7 +65,8 @@ impl Access {
         let pool = Pool::start(settings, Stores::new())
             .map_err(|fault| Failure::Running(format!("cannot start a thread for passwords: {fault}")))?;
         let rules = Rules { auth: Arc::default(), acl: Arc::default(), listeners: Arc::default() };
-        let mut access = Self { pool: Arc::new(pool), node: node.into(), files: BTreeMap::new(), next: 0, rules };
+        let keys = Live::from(PskKeys::default());
+        let mut access = Self { pool: Arc::new(pool), node: node.into(), files: BTreeMap::new(), next: 0, rules, keys };
         access.apply(config, files).map_err(Failure::Running)?;
         Ok(access)
     }
@@ -91,13 +96,18 @@ impl Access {
         CredentialLine::new(Box::new(move |question| pool.ask(question, &reply)), answers)
     }
 
+    /// Pre-shared keys: what a reload changes is seen here.
+    pub(crate) const fn keys(&self) -> &Live<PskKeys> {
+        &self.keys
+    }
+
     /// For whoever reports.
     pub(crate) fn meter(&self) -> Arc<Meter> {
         self.pool.meter()
     }
 
     fn apply(&mut self, config: &Config, files: Files) -> Result<(), String> {
-        let Files { users, rules } = files;
+        let Files { users, rules, keys } = files;
         // What can fail goes first.
         let mut next = self.next;
         let mut stores = BTreeMap::new();
@@ -125,6 +135,7 @@ impl Access {
         let by_number = self.files.values().map(|(id, store)| (*id, Arc::clone(store) as Arc<dyn Store>));
         self.pool.replace(by_number.collect());
         self.pool.be_patient(config.auth.timeout.get());
+        self.keys.set(keys.map(|loaded| announced(&config.auth, loaded)).unwrap_or_default());
         warn_if_nobody_may_come_in(&config.auth);
         let listeners = Arc::new(listeners(config));
         self.rules =
@@ -165,6 +176,14 @@ pub(crate) fn problems(config: &Config) -> Vec<(KeyPath, String)> {
     Files::read(config).err().unwrap_or_default()
 }
 
+/// The pre-shared keys that it names. Where their file is no good, which [`problems`] tells, a key that is nobody's: nothing
+/// else is to be said of who relies on them.
+pub(crate) fn keys(config: &Config) -> Live<PskKeys> {
+    let nobody = || [(Box::from(""), Box::from([0]))].into_iter().collect();
+    let load = |path: &PathBuf| auth::load_keys(path).map_or_else(|_told| nobody(), |loaded| loaded.keys);
+    Live::from(config.auth.psk.file.as_ref().map(load).unwrap_or_default())
+}
+
 impl Files {
     fn read(config: &Config) -> Result<Self, Vec<(KeyPath, String)>> {
         let mut problems = Vec::new();
@@ -189,8 +208,30 @@ impl Files {
             problems.extend(told.into_iter().map(|problem| (KeyPath::from("acl.file"), problem)));
             Vec::new()
         });
-        if problems.is_empty() { Ok(Self { users, rules }) } else { Err(problems) }
+        let mut keys = None;
+        if let Some(path) = &config.auth.psk.file {
+            match auth::load_keys(path) {
+                Ok(loaded) => keys = Some(loaded),
+                Err(fault) => {
+                    let told = fault.problems().into_iter().map(|problem| format!("{}: {problem}", path.display()));
+                    problems.extend(told.map(|problem| (KeyPath::from("auth.psk.file"), problem)));
+                }
+            }
+        }
+        if problems.is_empty() { Ok(Self { users, rules, keys }) } else { Err(problems) }
     }
+}
+
+/// The keys, after a word about what is unwise.
+fn announced(auth: &AuthConfig, loaded: LoadedKeys) -> PskKeys {
+    let path = auth.psk.file.as_deref().unwrap_or_else(|| Path::new("")).display();
+    if loaded.world_readable {
+        tracing::warn!(%path, "everybody on this machine can read the keys: chmod o-r");
+    }
+    if loaded.short > 0 {
+        tracing::warn!(%path, keys = loaded.short, "keys of less than 16 octets can be guessed");
+    }
+    loaded.keys
 }
 
 fn rules_of_file(acl: &AclConfig) -> Result<Vec<RuleConfig>, Vec<String>> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use config::{Build, Config, KeyPath};
 
 use crate::failure::Failure;
-use crate::{access, tls};
+use crate::{access, listener_tls, tls};
 
 /// What this binary was built with.
 pub(crate) const BUILD: Build = Build { embedded: cfg!(feature = "embedded-broker") };
@@ -29,6 +29,7 @@ pub(crate) fn load(file: Option<&Path>) -> Result<Config, Failure> {
 fn files(config: &Config) -> Vec<(KeyPath, String)> {
     let mut problems = tls::problems(&config.broker.link);
     problems.extend(access::problems(config));
+    problems.extend(listener_tls::problems(config, &access::keys(config)));
     problems
 }
 

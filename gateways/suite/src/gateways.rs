@@ -1,6 +1,7 @@
 //! The gateways of this version, a row each: all else in the binary treats them alike.
 
 mod mqttsn;
+mod tcp;
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,15 +9,15 @@ use std::sync::Arc;
 use bridge_core::events::GatewayNames;
 use bridge_core::machine::Machine;
 use bridge_core::meter::Meter;
-use bridge_core::peer::{GatewayId, ListenerId};
+use bridge_core::peer::GatewayId;
 use config::Config;
 
 use crate::failure::Failure;
 use crate::startup::{Overview, Trial};
-use crate::wiring::Listener;
+use crate::wiring::{Listener, Node};
 
 /// Makes a gateway ready. It is given its number and the listeners of all gateways.
-type Open = fn(GatewayId, &Config, &[Listener]) -> Result<Box<dyn Gateway>, Failure>;
+type Open = fn(GatewayId, &Node<'_>, &[Listener]) -> Result<Box<dyn Gateway>, Failure>;
 
 /// A row.
 pub(crate) struct Row {
@@ -31,12 +32,13 @@ pub(crate) struct Row {
 }
 
 /// By number, in the order of [`config::Gateways::all`].
-pub(crate) const GATEWAYS: [Row; 1] =
-    [Row { name: "mqttsn", protocol: "MQTT-SN", open: mqttsn::open, trial: mqttsn::trial }];
+pub(crate) const GATEWAYS: [Row; 2] = [
+    Row { name: "mqttsn", protocol: "MQTT-SN", open: mqttsn::open, trial: mqttsn::trial },
+    Row { name: "tcp", protocol: "TCP", open: tcp::open, trial: tcp::trial },
+];
 
 /// Those that other versions have: name and protocol.
-pub(crate) const NOT_YET: [(&str, &str); 4] =
-    [("coap", "CoAP"), ("lwm2m", "LwM2M"), ("stomp", "STOMP"), ("tcp", "TCP")];
+pub(crate) const NOT_YET: [(&str, &str); 3] = [("coap", "CoAP"), ("lwm2m", "LwM2M"), ("stomp", "STOMP")];
 
 impl fmt::Debug for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -46,8 +48,8 @@ impl fmt::Debug for Row {
 
 /// What a gateway's machines are made of.
 pub(crate) trait Gateway: fmt::Debug {
-    /// Its machine on shard `shard`, which hears these listeners. `seed` is the machine's own.
-    fn machine(&self, shard: u8, listeners: Vec<ListenerId>, seed: u64) -> Made;
+    /// Its machine on shard `shard`. `seed` is the machine's own.
+    fn machine(&self, shard: u8, seed: u64) -> Made;
 
     /// Takes over what may change while the node runs. The machines read it when they are told to.
     fn reload(&self, next: &Config);

@@ -81,7 +81,7 @@ fn directives(level: &str) -> String {
 const PACKET_LINES: u32 = 100;
 
 /// Crates that speak of single packets.
-const ABOUT_PACKETS: [&str; 4] = ["mqttsn", "bridge_core", "shard", "transport"];
+const ABOUT_PACKETS: [&str; 5] = ["mqttsn", "tcp_gateway", "bridge_core", "shard", "transport"];
 
 fn is_about_packets(event: &Metadata<'_>) -> bool {
     let root = event.target().split("::").next().unwrap_or_default();

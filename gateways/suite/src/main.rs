@@ -14,6 +14,7 @@ mod embedded;
 mod failure;
 mod former_links;
 mod gateways;
+mod listener_tls;
 mod logs;
 mod node_name;
 mod open_files;

@@ -11,6 +11,7 @@ use transport::Command;
 use crate::access::{Access, Rules};
 use crate::configuration;
 use crate::gateways::Gateway;
+use crate::listener_tls::ListenerTls;
 use crate::logs;
 
 /// What a reload reaches.
@@ -20,6 +21,8 @@ pub(crate) struct Reach {
     pub(crate) gates: Gates,
     /// What their machines are made of, by number.
     pub(crate) gateways: Vec<Box<dyn Gateway>>,
+    /// The TLS of their listeners.
+    pub(crate) tls: ListenerTls,
     /// The credential stores, and the rules that the shards apply.
     pub(crate) access: Access,
     /// To each shard.
@@ -73,6 +76,7 @@ impl Reloading {
                 gate.set_limits(listener.config.max_connections, listener.config.max_conn_rate);
             }
         }
+        self.reach.tls.reload(next);
         for gateway in &self.reach.gateways {
             gateway.reload(next);
         }
@@ -110,7 +114,13 @@ mod tests {
         let gates = Gates::new(vec![Gate::new(1, 1), Gate::new(1, 1)]);
         let access = Access::start(&Config::default(), "north").unwrap();
         let rules = access.rules();
-        let reach = Reach { gates: gates.clone(), gateways: Vec::new(), access, commands: Vec::new() };
+        let reach = Reach {
+            gates: gates.clone(),
+            gateways: Vec::new(),
+            tls: ListenerTls::default(),
+            access,
+            commands: Vec::new(),
+        };
         let reloading = Reloading { file: None, config: Config::default(), level: logs::Level::of_nobody(), reach };
         crate::worker::runtime().unwrap().block_on(reloading.apply(&next, &rules));
         let limits = [0, 1].map(|id| gates.get(ListenerId(id)).unwrap().max_sessions());
@@ -122,7 +132,13 @@ mod tests {
         let (commands, mut heard) = mpsc::channel(4);
         let access = Access::start(&Config::default(), "north").unwrap();
         let rules = access.rules();
-        let reach = Reach { gates: Gates::default(), gateways: Vec::new(), access, commands: vec![commands] };
+        let reach = Reach {
+            gates: Gates::default(),
+            gateways: Vec::new(),
+            tls: ListenerTls::default(),
+            access,
+            commands: vec![commands],
+        };
         let reloading = Reloading { file: None, config: Config::default(), level: logs::Level::of_nobody(), reach };
         let runtime = crate::worker::runtime().unwrap();
         runtime.block_on(reloading.apply(&Config::default(), &rules));

@@ -96,7 +96,8 @@ fn start(config: &Config, ended: mpsc::UnboundedSender<Ended>) -> Result<(Runnin
     let former = FormerLinks::find(&node);
     let mut sessions = Sessions::open(&node, former.was_durable())?;
     let memory = sessions.as_ref().map(Sessions::links);
-    let Wired { mut shards, gates, directory, gateways } = wiring::shards(&node, listeners, memory, &access, random)?;
+    let Wired { mut shards, gates, directory, gateways, tls } =
+        wiring::shards(&node, listeners, memory, &access, random)?;
     former.write();
     let clock = Clock::start();
     // Before the links come up: what the broker has kept for a session must find it.
@@ -111,7 +112,7 @@ fn start(config: &Config, ended: mpsc::UnboundedSender<Ended>) -> Result<(Runnin
         first.meters.extend([former.meter(), access.meter()].into_iter().chain(store_meter));
     }
     let commands = workers.iter().map(|worker| worker.commands.clone()).collect();
-    let reach = Reach { gates, gateways, access, commands };
+    let reach = Reach { gates, gateways, tls, access, commands };
     tokio::spawn(former.end_sessions(clock, random()?));
     let stopping = Arc::new(AtomicBool::new(false));
     if let Some(listener) = admin_listener {
@@ -289,6 +290,7 @@ const GRACE: Duration = Duration::from_millis(500);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::listener_tls::ListenerTls;
     use bridge_core::gate::Gates;
 
     #[test]
@@ -305,6 +307,7 @@ mod tests {
                 let reach = Reach {
                     gates: Gates::default(),
                     gateways: Vec::new(),
+                    tls: ListenerTls::default(),
                     access: Access::start(&Config::default(), "north").unwrap(),
                     commands: Vec::new(),
                 };

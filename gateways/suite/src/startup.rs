@@ -109,10 +109,10 @@ impl Overview<'_> {
         }
     }
 
-    /// Where the first listener of this protocol and transport is.
-    pub(crate) fn at(&self, protocol: &str, transport: &str) -> Option<SocketAddr> {
+    /// Where the first listener of this protocol and transport is, and its key.
+    pub(crate) fn listener(&self, protocol: &str, transport: &str) -> Option<(SocketAddr, &str)> {
         let row = self.rows.iter().find(|row| row.protocol == protocol && row.transport == transport);
-        row.map(|row| row.address)
+        row.map(|row| (row.address, row.note.as_str()))
     }
 
     /// A template of topics with these values in it; `None` where they do not fit.

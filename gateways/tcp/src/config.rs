@@ -95,7 +95,7 @@ impl Settings for TcpConfig {
         s.ranged("max_inflight", &mut self.max_inflight, 1..=u16::MAX);
         s.ranged("downlink_queue", &mut self.downlink_queue, 1..=1_000_000);
         s.leaf("downlink_queue_bytes", &mut self.downlink_queue_bytes);
-        s.optional("command_subscription", &mut self.command_subscription);
+        s.leaf("command_subscription", &mut self.command_subscription);
         s.checked("mountpoint", &mut self.mountpoint, |mountpoint| bridge_core::config::check_template(mountpoint));
         s.ranged("idle_timeout", &mut self.idle_timeout, second..=hour);
         s.renamed(&[("clientinfo_override", "[[auth.chain]] type = \"static\"")]);

@@ -192,6 +192,7 @@ fn the_hashes_of_these_tests_are_what_they_say() {
 #[test]
 fn each_listener_has_its_own_policy_under_its_own_number() {
     let mut config = config(&[], None);
+    config.gateways.tcp.enable = false;
     let limited = ListenerConfig { publish_limit: Some("1/s".parse().unwrap()), ..ListenerConfig::on(1886) };
     let guarded = ListenerConfig { access: vec!["deny all".parse().unwrap()], ..ListenerConfig::on(1887) };
     config.gateways.mqttsn.listeners.udp.extend([("a".to_owned(), limited), ("z".to_owned(), guarded)]);

@@ -10,25 +10,28 @@ use super::{Gateway, Made};
 use crate::advertise;
 use crate::failure::Failure;
 use crate::startup::{Overview, Trial, reached_from_here};
-use crate::wiring::Listener;
+use crate::wiring::{Listener, Node};
 
 #[derive(Debug)]
 struct MqttsnGateway {
     id: GatewayId,
     /// What the machines read.
     live: Live<MqttsnConfig>,
+    listeners: Vec<ListenerId>,
     /// Where it makes itself known.
     networks: Vec<Broadcast>,
 }
 
-pub(super) fn open(id: GatewayId, config: &Config, listeners: &[Listener]) -> Result<Box<dyn Gateway>, Failure> {
-    let live = Live::from(config.gateways.mqttsn.machine.clone());
-    Ok(Box::new(MqttsnGateway { id, live, networks: advertise::networks(id, config, listeners)? }))
+pub(super) fn open(id: GatewayId, node: &Node<'_>, listeners: &[Listener]) -> Result<Box<dyn Gateway>, Failure> {
+    let live = Live::from(node.config.gateways.mqttsn.machine.clone());
+    let networks = advertise::networks(id, node.config, listeners)?;
+    let own = (0..).map(ListenerId).zip(listeners).filter(|(_, listener)| listener.gateway == id);
+    Ok(Box::new(MqttsnGateway { id, live, listeners: own.map(|(id, _)| id).collect(), networks }))
 }
 
 impl Gateway for MqttsnGateway {
-    fn machine(&self, shard: u8, listeners: Vec<ListenerId>, seed: u64) -> Made {
-        let machine = Mqttsn::new(self.id, self.live.clone(), listeners, seed);
+    fn machine(&self, shard: u8, seed: u64) -> Made {
+        let machine = Mqttsn::new(self.id, self.live.clone(), self.listeners.clone(), seed);
         // One voice is enough.
         let machine = if shard == 0 { machine.advertising(&self.networks) } else { machine };
         Made { meter: machine.meter(), machine: Box::new(machine) }
@@ -42,7 +45,8 @@ impl Gateway for MqttsnGateway {
 /// QoS −1 needs no connection.
 pub(super) fn trial(overview: &Overview<'_>) -> Option<Trial> {
     let machine = &overview.config.gateways.mqttsn.machine;
-    let device = reached_from_here(overview.at("MQTT-SN", "udp").filter(|_| machine.qos_minus_one)?);
+    let (address, _) = overview.listener("MQTT-SN", "udp").filter(|_| machine.qos_minus_one)?;
+    let device = reached_from_here(address);
     // As the gateway renders it for those who publish without a connection.
     let host = device.ip().to_string();
     let values = Values {

@@ -1,6 +1,8 @@
 //! What each shard is made of.
 
 use std::sync::Arc;
+use std::time::Duration;
+use std::vec::IntoIter;
 
 use bridge_core::Qos;
 use bridge_core::bridge::{BridgeSettings, ListenerRules, NodeStatus, Policy};
@@ -14,16 +16,19 @@ use config::Config;
 use shard::{Shard, ShardSettings};
 use store::LinkMemory;
 use tokio::sync::mpsc;
-use transport::{DriverSettings, crossings};
-use transport::driver::FORWARD_QUEUE;
+use transport::DriverSettings;
+use transport::driver::{FORWARD_QUEUE, StreamListener, crossings};
+use transport::stream::{BoundTcp, ServerTls};
 use transport::udp::BoundUdp;
 
 use super::links::{CONNECT_TIMEOUT, links};
+use super::listeners::Sockets;
 use super::{Listener, Node, parse};
 use crate::access::Access;
 use crate::admin::{GatewayInfo, Inventory, ListenerInfo};
 use crate::failure::Failure;
 use crate::gateways::{self, GATEWAYS, Gateway, Made, NOT_YET};
+use crate::listener_tls::ListenerTls;
 use crate::worker::WorkerSettings;
 
 /// Addresses that each shard remembers for others.
@@ -42,6 +47,8 @@ pub(crate) struct Wired {
     pub(crate) directory: Arc<Directory>,
     /// What their machines are made of, by number.
     pub(crate) gateways: Vec<Box<dyn Gateway>>,
+    /// The TLS of their listeners.
+    pub(crate) tls: ListenerTls,
 }
 
 /// What there is, for the admin API.
@@ -81,16 +88,17 @@ pub(crate) fn shards(
     let events = events(&node.config.events, node.name)?;
     let status = events.as_ref().map(node_status).transpose()?;
     let mountpoints = mountpoints(node.config, &listeners)?;
-    let open = |(id, row): (GatewayId, &gateways::Row)| (row.open)(id, node.config, &listeners);
+    let open = |(id, row): (GatewayId, &gateways::Row)| (row.open)(id, node, &listeners);
     let gateways = gateways::numbered().map(open).collect::<Result<Vec<_>, _>>()?;
-    let mut parts = Parts::of(listeners);
+    let tls = ListenerTls::load(node.config, access.keys())?;
+    let mut parts = Parts::of(listeners, &tls);
     let directory = Arc::new(Directory::default());
     let (forwards, inboxes): (Vec<_>, Vec<_>) = (0..node.workers).map(|_| mpsc::channel(FORWARD_QUEUE)).unzip();
     let (rules, mut workers) = (access.rules(), Vec::new());
-    for (number, (inbox, crossing)) in (0..=u8::MAX).zip(inboxes.into_iter().zip(crossings(node.workers))) {
+    for ((number, inbox), crossing) in (0..=u8::MAX).zip(inboxes).zip(crossings(node.workers)) {
         let (mut machines, mut machine_meters) = (Vec::new(), Vec::new());
-        for (id, gateway) in (0..).map(GatewayId).zip(&gateways) {
-            let Made { machine, meter } = gateway.machine(number, parts.listeners_of(id), seed()?);
+        for gateway in &gateways {
+            let Made { machine, meter } = gateway.machine(number, seed()?);
             machines.push(machine);
             machine_meters.push(meter);
         }
@@ -112,7 +120,7 @@ pub(crate) fn shards(
         let settings = ShardSettings {
             id: ShardId(number),
             bridge,
-            listeners: parts.gateways.iter().copied().map(Into::into).collect(),
+            listeners: parts.listeners.clone(),
             gates: parts.gates.clone(),
             directory: Arc::clone(&directory),
             max_routes: MAX_ROUTES,
@@ -120,9 +128,10 @@ pub(crate) fn shards(
             seed: seed()?,
         };
         let (commands, heard) = mpsc::channel(COMMANDS);
+        let (sockets, streams) = parts.next_sockets();
         let driver = DriverSettings {
-            sockets: parts.next_sockets(),
-            streams: Vec::new(),
+            sockets,
+            streams,
             crossing,
             targets: Arc::clone(&node.targets),
             connect_timeout: CONNECT_TIMEOUT,
@@ -134,7 +143,7 @@ pub(crate) fn shards(
         };
         workers.push(WorkerSettings { shard: Shard::new(settings, machines), machine_meters, driver, commands });
     }
-    Ok(Wired { shards: workers, gates: parts.gates, directory, gateways })
+    Ok(Wired { shards: workers, gates: parts.gates, directory, gateways, tls })
 }
 
 /// Each listener's prefix of topics, by number: its own, else its gateway's.
@@ -149,29 +158,65 @@ fn mountpoints(config: &Config, listeners: &[Listener]) -> Result<Vec<Template>,
     listeners.iter().map(mountpoint).collect()
 }
 
-/// The listeners taken apart for the shards, each list by their numbers.
+/// The listeners taken apart for the shards.
 struct Parts {
-    gateways: Vec<GatewayId>,
+    /// What shards know of them, by number.
+    listeners: Vec<shard::Listener>,
+    /// By number.
     gates: Gates,
-    sockets: Vec<(ListenerId, std::vec::IntoIter<BoundUdp>)>,
+    sockets: Vec<SocketsOf>,
+}
+
+/// Those that no shard has yet.
+enum SocketsOf {
+    Udp(ListenerId, IntoIter<BoundUdp>),
+    Stream { id: ListenerId, key: Arc<str>, tls: Option<Arc<ServerTls>>, like: Streaming, sockets: IntoIter<BoundTcp> },
+}
+
+/// What holds for each connection of a listener.
+#[derive(Clone, Copy)]
+struct Streaming {
+    proxy: Option<Duration>,
+    send_timeout: Duration,
 }
 
 impl Parts {
-    fn of(listeners: Vec<Listener>) -> Self {
-        let gateways = listeners.iter().map(|listener| listener.gateway).collect();
+    fn of(listeners: Vec<Listener>, tls: &ListenerTls) -> Self {
+        let known = |listener: &Listener| shard::Listener { gateway: listener.gateway, marks: listener.marks };
+        let known = listeners.iter().map(known).collect();
         let gates = Gates::new(listeners.iter().map(|listener| Arc::clone(&listener.gate)).collect());
-        let sockets = listeners.into_iter().map(|listener| listener.sockets.into_iter());
-        Self { gateways, gates, sockets: (0..).map(ListenerId).zip(sockets).collect() }
-    }
-
-    fn listeners_of(&self, gateway: GatewayId) -> Vec<ListenerId> {
-        let listeners = (0..).map(ListenerId).zip(&self.gateways);
-        listeners.filter(|(_, owner)| **owner == gateway).map(|(id, _)| id).collect()
+        let sockets = (0..).zip(listeners).map(|(number, listener)| match listener.sockets {
+            Sockets::Udp(sockets) => SocketsOf::Udp(ListenerId(number), sockets.into_iter()),
+            Sockets::Stream { sockets, proxy, send_timeout } => SocketsOf::Stream {
+                id: ListenerId(number),
+                key: listener.key.into(),
+                tls: tls.get(number.into()).cloned(),
+                like: Streaming { proxy, send_timeout },
+                sockets: sockets.into_iter(),
+            },
+        });
+        Self { listeners: known, gates, sockets: sockets.collect() }
     }
 
     /// Those of the next shard.
-    fn next_sockets(&mut self) -> Vec<(ListenerId, BoundUdp)> {
-        self.sockets.iter_mut().filter_map(|(id, each)| Some((*id, each.next()?))).collect()
+    fn next_sockets(&mut self) -> (Vec<(ListenerId, BoundUdp)>, Vec<StreamListener>) {
+        let (mut udp, mut streams) = (Vec::new(), Vec::new());
+        for sockets in &mut self.sockets {
+            match sockets {
+                SocketsOf::Udp(id, sockets) => udp.extend(sockets.next().map(|socket| (*id, socket))),
+                SocketsOf::Stream { id, key, tls, like: Streaming { proxy, send_timeout }, sockets } => {
+                    streams.extend(sockets.next().map(|socket| StreamListener {
+                        id: *id,
+                        key: Arc::clone(key),
+                        socket,
+                        tls: tls.clone(),
+                        proxy: *proxy,
+                        send_timeout: *send_timeout,
+                    }));
+                }
+            }
+        }
+        (udp, streams)
     }
 }
 
