@@ -40,7 +40,7 @@ impl Session {
             say_publish(base, cx, self.address.at(), &message);
             return self.release(base, cx, delivery.receipt);
         }
-        let (message, late) = (delivery.message.keep(cx.now), self.is_awake());
+        let (message, late) = (delivery.message.keep(cx.now), self.is_awake() && !self.waits_for_link());
         let held = Held { message, way, qos: delivery.qos, untold: 0, late, receipt: delivery.receipt };
         if goes && self.down.in_flight.is_none() {
             self.send_held(base, cx, key, held);
@@ -51,6 +51,8 @@ impl Session {
         self.release(base, cx, dropped.receipts);
         if self.is_active() {
             self.register_next(base, cx, key);
+        } else if self.waits_for_link() {
+            self.pump(base, cx, key);
         }
     }
 

@@ -5,8 +5,8 @@
 //! unanswered REGISTER at a time. After the last answer PINGRESP goes, and it is asleep again. What comes while it is
 //! awake waits for the next time, so that it gets to sleep whatever the broker sends.
 //!
-//! Where clients have MQTT connections of their own, that of a sleeping client may go meanwhile: then PINGREQ waits until
-//! it is back, and the broker has sent what it has kept.
+//! Where clients have MQTT connections of their own, that of a sleeping client may go meanwhile. Then PINGREQ brings it
+//! back, and PINGRESP waits until the broker has sent what it has kept.
 
 use crate::base::Base;
 use crate::counts::Count;
@@ -38,42 +38,39 @@ impl Session {
     /// PINGREQ; `named`: with the client's own id.
     pub(crate) fn on_ping(&mut self, base: &mut Base, cx: &mut Cx<'_>, key: Key, named: bool) {
         match self.state {
-            State::Asleep(sleep @ Sleep { link: NapLink::Kept, .. }) if named => self.wake(base, cx, key, sleep),
-            State::Asleep(sleep @ Sleep { link: NapLink::Dropped, .. }) if named => {
-                self.call_link_back(base, cx, key, sleep);
+            State::Asleep(sleep) if named => {
+                let link = self.call_link_back(base, cx, sleep);
+                self.down.queue.catch_up();
+                self.enter(base, State::Awake(Sleep { link, ..sleep }));
+                self.resume(base, cx, key);
             }
-            // PINGRESP follows the last of what is under way, or is yet to come.
-            State::Awake(_) | State::Asleep(_) if named => base.counts.up(Count::Repeated),
+            // PINGRESP follows the last of what is under way.
+            State::Awake(_) if named => base.counts.up(Count::Repeated),
             _ => {
                 base.say(cx, self.address.at(), &Message::Pingresp);
             }
         }
     }
 
-    /// It gets what waits.
-    fn wake(&mut self, base: &mut Base, cx: &mut Cx<'_>, key: Key, sleep: Sleep) {
-        self.down.queue.catch_up();
-        self.enter(base, State::Awake(Sleep { link: NapLink::Kept, ..sleep }));
-        self.resume(base, cx, key);
-    }
-
-    /// It has woken without its MQTT connection, which comes back, if there is one.
-    fn call_link_back(&mut self, base: &mut Base, cx: &mut Cx<'_>, key: Key, sleep: Sleep) {
-        match self.client.map(|client| cx.bridge.up(cx.now, client, Uplink::Wake)) {
-            Some(Taken::Owed) => self.enter(base, State::Asleep(Sleep { link: NapLink::Returning, ..sleep })),
-            Some(Taken::Full | Taken::Later(_) | Taken::Denied(_)) => {
+    /// It has woken: its MQTT connection comes back, if it went.
+    fn call_link_back(&self, base: &Base, cx: &mut Cx<'_>, sleep: Sleep) -> NapLink {
+        let Some(client) = self.client.filter(|_| sleep.link == NapLink::Dropped) else { return NapLink::Kept };
+        match cx.bridge.up(cx.now, client, Uplink::Wake) {
+            Taken::Done => NapLink::Kept,
+            Taken::Owed => NapLink::Returning,
+            Taken::Full | Taken::Later(_) | Taken::Denied(_) => {
                 base.counts.up(Count::BrokerRefused);
-                self.wake(base, cx, key, sleep);
+                NapLink::Kept
             }
-            Some(Taken::Done) | None => self.wake(base, cx, key, sleep),
         }
     }
 
-    /// The broker has sent what it had kept, or cannot: then there is at least what waits here.
+    /// The broker has sent what it had kept, or cannot: then the client has at least what waited here.
     pub(crate) fn on_link_back(&mut self, base: &mut Base, cx: &mut Cx<'_>, key: Key, outcome: Result<(), Refusal>) {
         base.counts.add(Count::BrokerRefused, u64::from(outcome.is_err()));
-        if let State::Asleep(sleep @ Sleep { link: NapLink::Returning, .. }) = self.state {
-            self.wake(base, cx, key, sleep);
+        if let State::Awake(sleep @ Sleep { link: NapLink::Returning, .. }) = self.state {
+            self.enter(base, State::Awake(Sleep { link: NapLink::Kept, ..sleep }));
+            self.pump(base, cx, key);
         }
     }
 
@@ -115,7 +112,7 @@ impl Session {
                 self.send_held(base, cx, key, held);
             }
         }
-        if self.down.registering.is_none() {
+        if self.down.registering.is_none() && !self.waits_for_link() {
             base.say(cx, self.address.at(), &Message::Pingresp);
             self.doze(base, cx);
         }
@@ -123,7 +120,7 @@ impl Session {
 
     /// Asleep again, until the time that it has named itself. What is in flight stays so, and comes first next time.
     pub(crate) fn doze(&mut self, base: &mut Base, cx: &mut Cx<'_>) {
-        if let State::Awake(sleep) | State::Asleep(sleep @ Sleep { link: NapLink::Returning, .. }) = self.state {
+        if let State::Awake(sleep) = self.state {
             let link = self.let_link_go(base, cx);
             self.down.rest(base);
             self.enter(base, State::Asleep(Sleep { link, ..sleep }));
