@@ -231,6 +231,10 @@ fn announced(auth: &AuthConfig, loaded: LoadedKeys) -> PskKeys {
     if loaded.short > 0 {
         tracing::warn!(%path, keys = loaded.short, "keys of less than 16 octets can be guessed");
     }
+    // Who misspells an identity leaves the one that is meant unbound.
+    for identity in auth.psk.endpoints.keys().filter(|identity| loaded.keys.key(identity).is_none()) {
+        tracing::warn!(%path, %identity, "auth.psk.endpoints binds an identity that has no key");
+    }
     loaded.keys
 }
 
