@@ -2,6 +2,8 @@
 
 use crate::frames::{CONNACK, connect, data, hex, refusal};
 use crate::world::{Qos, Setup, World};
+use bridge_core::bridge::Policy;
+use bridge_core::events::{EventSettings, GatewayNames};
 use bridge_core::streams::CloseReason;
 use support::vectors::{Use, rows};
 use tcp_gateway::TcpConfig;
@@ -166,6 +168,31 @@ fn a_device_that_hangs_up_is_gone_with_all_that_it_had() {
     assert_eq!((world.fault("stalled"), world.faults()), (1, 1));
     world.publish("tcp/dev/dn", "on", Qos::AtMostOnce);
     assert_eq!(world.dropped("not-connected"), 1);
+}
+
+#[test]
+fn events_tell_of_who_comes_and_goes() {
+    let gateways = vec![GatewayNames { key: "tcp", protocol: "TCP" }];
+    let events = Some(EventSettings { prefix: "ev".into(), qos: Qos::AtMostOnce, gateways });
+    let mut world = World::new(&Setup { policy: Policy { events, ..Policy::default() }, ..Setup::default() });
+    world.connect(1, "dev");
+    world.ask(1, "60");
+    let given = world.broker.take_accepted();
+    let event = |topic: &str| -> serde_json::Value {
+        let found = given.iter().find(|message| message.topic == format!("ev/clients/tcp/dev/{topic}"));
+        serde_json::from_slice(&found.unwrap_or_else(|| panic!("no {topic}")).payload).unwrap()
+    };
+    let connected = event("connected");
+    let about =
+        ["proto_name", "proto_ver", "clean_start", "keepalive", "gateway"].map(|key| connected[key].to_string());
+    assert_eq!(about, ["\"TCP\"", "\"1\"", "true", "60", "\"tcp\""]);
+    assert_eq!(event("disconnected")["reason"], "normal");
+    world.connect(2, "dev");
+    world.connect(3, "dev");
+    world.cut(3, CloseReason::Peer);
+    let reasons = world.broker.take_accepted().into_iter().filter(|message| message.topic.ends_with("/disconnected"));
+    let reasons = reasons.map(|message| serde_json::from_slice::<serde_json::Value>(&message.payload).unwrap());
+    assert_eq!(reasons.map(|event| event["reason"].clone()).collect::<Vec<_>>(), ["takenover", "closed"]);
 }
 
 #[test]
