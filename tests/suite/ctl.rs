@@ -48,7 +48,9 @@ fn a_node_its_gateways_and_listeners_are_tables() {
     let listeners = output(&node, &["listeners"]);
     let bind = node.mqttsn().to_string();
     assert_eq!(words(&listeners)[1], ["mqttsn:udp:default", &bind, "yes", "0", "1024000"]);
-    assert_eq!(output(&node, &["listeners", "--gateway", "mqttsn"]), listeners);
+    assert_eq!(words(&listeners)[2][0], "tcp:tcp:default");
+    let own = output(&node, &["listeners", "--gateway", "mqttsn"]);
+    assert_eq!(own.lines().collect::<Vec<_>>(), listeners.lines().take(2).collect::<Vec<_>>());
     assert_eq!(json_of(&node, &["listeners"])[0]["id"], "mqttsn:udp:default");
 }
 
