@@ -189,7 +189,7 @@ fn the_readme_shows_what_the_program_prints() {
     let readme = tree::file("README.md").text;
     let printed = tree::file("gateways/suite/src/startup/tests.rs").text;
     let attempts = attempts(&readme);
-    assert_eq!(attempts.len(), 2, "one to listen, one to send");
+    assert_eq!(attempts.len(), 4, "for each protocol one to listen, one to send");
     let gone = attempts.into_iter().filter(|line| !printed.contains(line));
     refuse(&gone.map(|line| format!("README.md: the program does not print {line}")).collect::<Vec<_>>());
 }

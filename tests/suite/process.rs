@@ -299,9 +299,10 @@ impl Tidegate {
         found.unwrap_or_else(|| panic!("no {text:?} among\n{}", self.errors.seen.join("\n")))
     }
 
-    /// The commands to try under "Try MQTT-SN": what listens and what sends.
-    pub(crate) fn try_it(&mut self) -> (String, String) {
-        self.output.find(|line| line.starts_with("Try MQTT-SN")).expect("there is something to try");
+    /// The next commands to try, which are for this protocol: what listens and what sends.
+    pub(crate) fn try_it(&mut self, protocol: &str) -> (String, String) {
+        let head = format!("Try {protocol}.");
+        self.output.find(|line| line.starts_with(&head)).expect("there is something to try");
         let indented = |line: &str| line.starts_with("  ");
         let mut next = || self.output.find(indented).expect("a command").trim().to_owned();
         (next(), next())

@@ -45,7 +45,13 @@ fn the_lines_to_try_work_as_they_are_printed() {
         return;
     }
     let mut tidegate = Setup::new().start().ready();
-    let (listen, send) = tidegate.try_it();
+    for protocol in ["MQTT-SN", "TCP"] {
+        let (listen, send) = tidegate.try_it(protocol);
+        try_it(&listen, &send);
+    }
+}
+
+fn try_it(listen: &str, send: &str) {
     // With -d it tells when it is subscribed, and unbuffered it tells so at once; the line itself stays as it is.
     let mut listener = Command::new("sh")
         .args(["-c", &format!("exec stdbuf -oL {listen} -d -C 1 -W 30")])
@@ -55,7 +61,7 @@ fn the_lines_to_try_work_as_they_are_printed() {
         .unwrap();
     let mut heard = Lines::of(listener.stdout.take().unwrap());
     assert!(heard.find(|line| line.contains("received SUBACK")).is_some(), "{:?}", heard.seen);
-    let sent = Command::new("sh").args(["-c", &send]).stdin(Stdio::null()).stdout(Stdio::null()).status().unwrap();
+    let sent = Command::new("sh").args(["-c", send]).stdin(Stdio::null()).stdout(Stdio::null()).status().unwrap();
     assert!(sent.success(), "{send}");
     assert!(heard.find(|line| line == "hello").is_some(), "{:?}", heard.seen);
     assert!(listener.wait().unwrap().success());
@@ -64,7 +70,7 @@ fn the_lines_to_try_work_as_they_are_printed() {
 #[test]
 fn the_table_names_everything_that_listens_and_says_that_it_is_all_loopback() {
     let tidegate = Setup::new().start();
-    for protocol in ["MQTT-SN", "MQTT", "HTTP"] {
+    for protocol in ["MQTT-SN", "TCP", "MQTT", "HTTP"] {
         let address = tidegate.address(protocol);
         assert!(address.ip().is_loopback() && address.port() != 0, "{protocol} {address}");
     }

@@ -10,7 +10,7 @@ use crate::ctl::{self, Ctl};
 use crate::failure::Failure;
 use crate::{passwd, run};
 
-/// Connects devices that speak MQTT-SN to any MQTT broker.
+/// Connects devices that speak MQTT-SN, or have nothing but a TCP socket, to any MQTT broker.
 #[derive(Debug, Parser)]
 #[command(name = "tidegate", version)]
 struct Cli {

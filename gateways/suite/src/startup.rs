@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use bridge_core::config::{BrokerConfig, BrokerUrl};
+use bridge_core::config::{BrokerConfig, BrokerUrl, LinkMode};
 use bridge_core::template::{Literals, Template, Values};
 use config::Config;
 
@@ -80,7 +80,8 @@ impl Overview<'_> {
             (name, false) => format!(" as {name}:***"),
         };
         let links = if self.links == 1 { "1 connection".to_owned() } else { format!("{} connections", self.links) };
-        format!("Broker: {}{who}, {links}.", urls.join(", then "))
+        let own = if broker.mode == LinkMode::PerDevice { " and one for each device" } else { "" };
+        format!("Broker: {}{who}, {links}{own}.", urls.join(", then "))
     }
 
     /// Whether devices can get in, and what to do if not.

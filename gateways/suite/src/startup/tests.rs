@@ -1,7 +1,7 @@
 //! The text as a person sees it.
 
 use super::*;
-use bridge_core::config::Server;
+use bridge_core::config::{LinkMode, Server};
 
 fn rows(device: &str, broker: &str) -> Vec<Row> {
     let row = |protocol, transport, address: &str, note: &str| Row {
@@ -12,6 +12,7 @@ fn rows(device: &str, broker: &str) -> Vec<Row> {
     };
     vec![
         row("MQTT-SN", "udp", device, "gateways.mqttsn.listeners.udp.default"),
+        row("TCP", "tcp", "127.0.0.1:8090", "gateways.tcp.listeners.tcp.default"),
         row("MQTT", "tcp", broker, "embedded broker"),
     ]
 }
@@ -40,6 +41,7 @@ fn the_defaults_are_told_in_full() {
         "",
         "  PROTOCOL  TRANSPORT  ADDRESS         WHAT",
         "  MQTT-SN   udp        127.0.0.1:1884  gateways.mqttsn.listeners.udp.default",
+        "  TCP       tcp        127.0.0.1:8090  gateways.tcp.listeners.tcp.default",
         "  MQTT      tcp        127.0.0.1:1883  embedded broker",
         "",
         "Broker: embedded, 2 connections.",
@@ -50,6 +52,11 @@ fn the_defaults_are_told_in_full() {
         "In another:",
         r"  printf '\014\014bhi\000\000hello' | nc -u -w1 127.0.0.1 1884",
         "",
+        "Try TCP. In one terminal:",
+        "  mosquitto_sub -h 127.0.0.1 -p 1883 -t 'tcp/demo/up'",
+        "In another:",
+        r"  printf '\020\000\007\074\000\004demo\060\000\005hello' | nc -w1 127.0.0.1 8090",
+        "",
     ];
     assert_eq!(overview(&Config::default()).text(), expected.join("\n"));
 }
@@ -59,7 +66,7 @@ fn a_node_without_a_gateway_says_so() {
     let config = Config::default();
     let mut without = overview(&config);
     assert!(!without.text().contains("No gateway runs"));
-    without.rows.retain(|row| row.protocol != "MQTT-SN");
+    without.rows.retain(|row| row.protocol == "MQTT");
     assert!(without.text().contains("No gateway runs"));
 }
 
@@ -88,7 +95,12 @@ fn the_topic_to_listen_to_has_the_mountpoint() {
     config.gateways.mqttsn.machine.mountpoint = "site/%n/%c/".into();
     assert_eq!(listen(&config).unwrap(), "mosquitto_sub -h 127.0.0.1 -p 1883 -t 'site/north/NegQoS-Client/hi'");
     config.gateways.mqttsn.machine.qos_minus_one = false;
-    assert_eq!(listen(&config), None, "nothing to try without a connection");
+    assert_eq!(listen(&config).unwrap(), "mosquitto_sub -h 127.0.0.1 -p 1883 -t 'tcp/demo/up'");
+    config.gateways.tcp.machine.mountpoint = "%n/".into();
+    config.gateways.tcp.machine.up_topic = "%c".into();
+    assert_eq!(listen(&config).unwrap(), "mosquitto_sub -h 127.0.0.1 -p 1883 -t 'north/demo'");
+    config.auth.allow_anonymous = Some(false);
+    assert_eq!(listen(&config), None, "nothing to try without a password");
 }
 
 #[test]
@@ -106,6 +118,23 @@ fn a_broker_whose_certificate_is_not_checked_is_tried_only_as_mosquitto_sub_can(
     config.broker.link.tls.ca_file = Some("ca.pem".into());
     let expected = "mosquitto_sub -h broker.example -p 8883 --cafile 'ca.pem' --insecure -t 'hi'";
     assert_eq!(listen(&config), expected);
+}
+
+#[test]
+fn a_connection_for_each_device_is_told() {
+    let mut config = Config::default();
+    config.broker.link.mode = LinkMode::PerDevice;
+    assert_eq!(overview(&config).broker(), "Broker: embedded, 2 connections and one for each device.");
+    assert!(!overview(&config).text().contains("Try TCP"), "the broker decides who comes in");
+}
+
+#[test]
+fn a_device_that_speaks_otherwise_is_not_tried() {
+    let mut config = Config::default();
+    let tried = |config: &Config| overview(config).text().contains("Try TCP");
+    assert!(tried(&config));
+    config.gateways.tcp.listeners.tcp.get_mut("default").unwrap().proxy_protocol = true;
+    assert!(!tried(&config));
 }
 
 #[test]
