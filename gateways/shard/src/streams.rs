@@ -19,10 +19,31 @@ pub struct Handover {
 }
 
 impl Shard {
-    /// Whether a listener hears connections from this address: to be asked before anything is done for one. One that is
-    /// not heard is counted, and the driver is to close it.
-    #[must_use]
-    pub fn hears(&self, listener: ListenerId, address: IpAddr) -> bool {
+    /// Gives a connection from this address a place at its listener's gate, before anything is done for it that costs
+    /// something, such as a TLS handshake. [`Shard::adopt`] follows, or [`Shard::vacate`].
+    ///
+    /// # Errors
+    /// Why there is none, which is counted: the driver is to close the connection.
+    pub fn place(&mut self, now: Now, listener: ListenerId, address: IpAddr) -> Result<(), Shut> {
+        let now = self.advance(now);
+        if !self.hears(listener, address) {
+            return Err(Shut::Denied);
+        }
+        self.around.gates.enter(listener, now).inspect_err(|shut| {
+            self.counts.up(match shut {
+                Shut::TooFast => ShardCount::ConnectionTooFast,
+                Shut::Full | Shut::Denied => ShardCount::ConnectionFull,
+            });
+        })
+    }
+
+    /// A connection that [`Shard::place`] gave a place has come to nothing.
+    pub fn vacate(&self, listener: ListenerId) {
+        self.around.gates.leave(listener);
+    }
+
+    /// Whether a listener hears connections from this address. One that is not heard is counted.
+    fn hears(&self, listener: ListenerId, address: IpAddr) -> bool {
         let heard = self.policies.admits(listener, address);
         if !heard {
             self.counts.up(ShardCount::ConnectionDenied);
@@ -36,23 +57,14 @@ impl Shard {
     /// # Errors
     /// Why it is not let in: the driver is to close it.
     pub fn opened(&mut self, now: Now, peer: Peer, proven: Proven<'_>) -> Result<ConnRef, Shut> {
-        let now = self.advance(now);
-        if !self.hears(peer.listener, peer.addr.ip()) {
-            return Err(Shut::Denied);
-        }
-        self.around.gates.enter(peer.listener, now).inspect_err(|shut| {
-            self.counts.up(match shut {
-                Shut::TooFast => ShardCount::ConnectionTooFast,
-                Shut::Full | Shut::Denied => ShardCount::ConnectionFull,
-            });
-        })?;
-        self.adopt(now, peer, proven).inspect_err(|_full| self.around.gates.leave(peer.listener))
+        self.place(now, peer.listener, peer.addr.ip())?;
+        self.adopt(now, peer, proven).inspect_err(|_full| self.vacate(peer.listener))
     }
 
-    /// A connection has come from another shard, with its place at the gate.
+    /// A connection has come that has its place at the gate: by [`Shard::place`], or from another shard.
     ///
     /// # Errors
-    /// There is no number left for it: the driver is to close it, and its place is free.
+    /// There is no number left for it: the driver is to close it, and to free its place.
     pub fn adopt(&mut self, now: Now, peer: Peer, proven: Proven<'_>) -> Result<ConnRef, Shut> {
         let now = self.advance(now);
         let marks = self.listener(&peer).map(|listener| listener.marks).unwrap_or_default();

@@ -266,6 +266,21 @@ fn a_connection_that_may_not_come_is_counted_by_what_keeps_it_out() {
     );
     assert_eq!([opened(1000, heard), opened(2000, heard)], [None, Some(Shut::Full)]);
     assert_eq!((refused(&shard), shard.streams().len()), ([0, 1, 1, 1], 2));
-    assert!(shard.hears(ListenerId(0), heard.addr.ip()) && !shard.hears(ListenerId(0), peer(1).addr.ip()));
-    assert_eq!((refused(&shard)[1], shard.around.gates.get(ListenerId(0)).unwrap().sessions()), (2, 2));
+    assert_eq!(shard.around.gates.get(ListenerId(0)).unwrap().sessions(), 2);
+}
+
+#[test]
+fn a_place_may_be_taken_before_a_connection_is_known_and_is_free_again_if_nothing_comes_of_it() {
+    let mut shard = guarded();
+    let heard = Peer { addr: SocketAddr::from(([127, 0, 0, 2], 1)), ..peer(1) };
+    let at = |mono_ms| Now { mono_ms, wall_ms: 0 };
+    let mut place = |mono_ms, peer: Peer| shard.place(at(mono_ms), ListenerId(0), peer.addr.ip()).err();
+    assert_eq!([place(0, peer(1)), place(0, heard), place(0, heard)], [Some(Shut::Denied), None, Some(Shut::TooFast)]);
+    assert_eq!([place(1000, heard), place(2000, heard)], [None, Some(Shut::Full)]);
+    assert_eq!((refused(&shard), shard.streams().len()), ([0, 1, 1, 1], 0));
+    shard.vacate(ListenerId(0));
+    assert!(shard.adopt(at(2000), heard, Proven::default()).is_ok());
+    let sessions = |shard: &Shard| shard.around.gates.get(ListenerId(0)).unwrap().sessions();
+    assert_eq!(sessions(&shard), 1, "who had a place is not counted again");
+    assert_eq!(shard.opened(at(3000), heard, Proven::default()).err(), None);
 }

@@ -273,7 +273,7 @@ impl Driver {
                 Command::Drain(within) => {
                     let until = now.after(within);
                     self.drain = Some(until);
-                    self.connections.drain();
+                    self.connections.drain(&self.shard);
                     self.shard.drain(now, until);
                 }
                 Command::Reconfigure => self.shard.reconfigure(now),

@@ -122,12 +122,12 @@ impl Connections {
     }
 
     /// Lets nobody new in, and nobody who has not come in yet.
-    pub(super) fn drain(&mut self) {
+    pub(super) fn drain(&mut self, shard: &Shard) {
         self.ports.iter_mut().for_each(Port::shut);
         let greeting = |connection: &Connection| !matches!(connection.phase, Phase::Open { .. } | Phase::Lingering);
         let keys: Vec<Key> = self.table.iter().filter(|(_, each)| greeting(each)).map(|(key, _)| key).collect();
         for key in keys {
-            self.drop_connection(key);
+            self.turn_away(key, shard);
         }
     }
 
@@ -146,7 +146,7 @@ impl Connections {
 
     fn insert(&mut self, wire: Wire, addr: SocketAddr, port: u16, phase: Phase, rest: Rest) -> Option<Key> {
         let waker = self.ready.waker(self.table.next_key()?);
-        self.table.insert(Connection { wire, waker, addr, port, phase, rest, timer: None })
+        self.table.insert(Connection { wire, waker, addr, port, phase, placed: false, rest, timer: None })
     }
 
     /// Does what is to be done for a connection that is ready; returns how much work that was, in reads of one.
@@ -277,8 +277,10 @@ impl Connections {
             let Some(connection) = self.table.get_mut(key) else { continue };
             connection.timer = None;
             match connection.phase {
-                Phase::Proxy => self.refuse(key, StreamCount::RefusedProxyTimeout),
-                Phase::Hello | Phase::Handshake => self.refuse(key, StreamCount::RefusedHandshakeTimeout),
+                Phase::Proxy => self.refuse(key, StreamCount::RefusedProxyTimeout, shard),
+                Phase::Hello | Phase::Handshake => {
+                    self.refuse(key, StreamCount::RefusedHandshakeTimeout, shard);
+                }
                 Phase::Open { conn, .. } => self.lose(now, key, conn, CloseReason::Stalled, shard),
                 Phase::Lingering => self.drop_connection(key),
             }
@@ -286,12 +288,20 @@ impl Connections {
         self.due = due;
     }
 
-    fn refuse(&mut self, key: Key, reason: StreamCount) {
+    fn refuse(&mut self, key: Key, reason: StreamCount, shard: &Shard) {
         self.counts.up(reason);
-        self.drop_connection(key);
+        self.turn_away(key, shard);
     }
 
-    /// Closes a connection that the shard does not know, or not any more.
+    /// Closes a connection that the shard does not know yet.
+    fn turn_away(&mut self, key: Key, shard: &Shard) {
+        let Some(connection) = self.take(key) else { return };
+        if let Some(port) = self.ports.get(usize::from(connection.port)).filter(|_| connection.placed) {
+            shard.vacate(port.id);
+        }
+    }
+
+    /// Closes a connection that the shard does not know any more.
     fn drop_connection(&mut self, key: Key) {
         drop(self.take(key));
     }

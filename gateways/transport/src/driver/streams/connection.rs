@@ -24,6 +24,8 @@ pub(super) struct Connection {
     /// Index of its port.
     pub(super) port: u16,
     pub(super) phase: Phase,
+    /// It has a place at its listener's gate, and the shard does not know it yet.
+    pub(super) placed: bool,
     pub(super) rest: Rest,
     /// What it may not take too long for; which that is, the phase tells.
     pub(super) timer: Option<TimerId>,
@@ -60,6 +62,8 @@ pub(super) enum Greeted {
     Waits,
     /// TLS is next, and has its own time.
     Secure,
+    /// It begins TLS. That costs something, so it needs a place at the gate before.
+    Knocks,
     /// The shard may have it.
     Through,
     /// It is to be closed.
@@ -140,6 +144,9 @@ impl Connection {
         }
         if !looks_like_tls(self.rest.bytes()) {
             return Some(Greeted::Refused(StreamCount::RefusedPlainOnTls, None));
+        }
+        if !self.placed {
+            return Some(Greeted::Knocks);
         }
         let session = port.tls.as_ref().and_then(|tls| tls.session().ok());
         if session.is_some_and(|ssl| self.wire.secure(ssl, self.rest.take())) {

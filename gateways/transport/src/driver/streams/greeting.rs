@@ -91,6 +91,14 @@ impl Connections {
                 }
                 self.greet(now, key, shard, scratch);
             }
+            Greeted::Knocks => match shard.place(now, port.id, connection.addr.ip()) {
+                Ok(()) => {
+                    connection.placed = true;
+                    self.greet(now, key, shard, scratch);
+                }
+                // The shard has counted it.
+                Err(Shut::Full | Shut::TooFast | Shut::Denied) => self.turn_away(key, shard),
+            },
             Greeted::Through => self.let_in(now, key, shard, scratch),
             Greeted::Refused(reason, text) => {
                 let peer = connection.addr;
@@ -100,7 +108,7 @@ impl Connections {
                     let why = text.unwrap_or_default();
                     tracing::debug!(listener = %port.key, %peer, reason = why, "a connection came to nothing");
                 }
-                self.refuse(key, reason);
+                self.refuse(key, reason, shard);
             }
         }
     }
@@ -112,14 +120,17 @@ impl Connections {
         let listener = self.ports.get(usize::from(connection.port)).map_or(ListenerId(0), |port| port.id);
         let identity = connection.wire.session().and_then(proven);
         let proven = Proven { identity: identity.as_deref() };
-        match shard.opened(now, connection.peer(listener), proven) {
+        let peer = connection.peer(listener);
+        let conn = if connection.placed { shard.adopt(now, peer, proven) } else { shard.opened(now, peer, proven) };
+        match conn {
             Ok(conn) => {
+                connection.placed = false;
                 self.greeting = self.greeting.saturating_sub(1);
                 self.enter(key, conn);
                 self.hear_one(now, key, conn, shard, scratch);
             }
             // The shard has counted it.
-            Err(Shut::Full | Shut::TooFast | Shut::Denied) => self.drop_connection(key),
+            Err(Shut::Full | Shut::TooFast | Shut::Denied) => self.turn_away(key, shard),
         }
     }
 }

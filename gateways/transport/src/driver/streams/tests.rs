@@ -142,7 +142,8 @@ async fn a_drain_lets_nobody_in_and_ends_when_all_have_gone() {
     let mut device = world.connect_tls().await;
     let mut late = world.connect().await;
     world.until(|world| world.sides[0].connections.greeting == 1).await;
-    world.sides[0].connections.drain();
+    let Side { connections, shard, .. } = &mut world.sides[0];
+    connections.drain(shard);
     assert_eq!(world.rest(&mut late).await, b"", "it had not come in yet");
     assert!(!world.sides[0].connections.is_drained());
     let addr = world.addr;
@@ -215,6 +216,29 @@ async fn who_does_not_finish_the_handshake_in_time_is_closed() {
     }
     assert_eq!(world.count(StreamCount::RefusedHandshakeTimeout), 2);
     assert_eq!((world.sides[0].connections.greeting, world.noted().len()), (0, 0));
+}
+
+#[tokio::test]
+async fn there_is_no_handshake_beyond_the_limits_and_one_that_fails_takes_no_place() {
+    let mut world = World::new(Kind::Tls, 1);
+    world.gate.set_limits(2, 0);
+    let hello = [22, 3, 1, 2, 0, 1, 0, 1, 0xFC, 3];
+    let mut silent = world.connect().await;
+    let _inside = world.connect_tls().await;
+    assert_eq!(world.gate.sessions(), 1, "who has said nothing has no place");
+    let mut begun = world.connect().await;
+    world.run(begun.write_all(&hello)).await.unwrap();
+    world.until(|world| world.gate.sessions() == 2).await;
+    let refused = world.connect().await;
+    assert!(world.shake(refused).await.is_err());
+    assert_eq!((world.gate.sessions(), world.sides[0].connections.greeting), (2, 2));
+    drop(begun);
+    world.until(|world| world.gate.sessions() == 1).await;
+    world.run(silent.write_all(&hello)).await.unwrap();
+    world.until(|world| world.gate.sessions() == 2).await;
+    let Side { connections, shard, .. } = &mut world.sides[0];
+    connections.drain(shard);
+    assert_eq!((world.gate.sessions(), world.open()), (1, 1));
 }
 
 #[tokio::test]
