@@ -35,6 +35,7 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use settings::HumanDuration;
 
     #[test]
     fn what_may_change_changes_and_the_rest_is_named() {
@@ -46,6 +47,12 @@ mod tests {
         newer.gateways.mqttsn.machine.predefined = [(5, "five".to_owned())].into();
         newer.gateways.mqttsn.machine.mountpoint = "site/".into();
         newer.gateways.mqttsn.machine.broadcast = true;
+        newer.gateways.tcp.machine.max_inflight = 3;
+        newer.gateways.tcp.machine.up_topic = "up".into();
+        newer.gateways.tcp.machine.downlink_qos = 2;
+        if let Some(listener) = newer.gateways.tcp.listeners.tcp.get_mut("default") {
+            listener.send_timeout = HumanDuration::from_secs(1);
+        }
         newer.node.workers = 7;
         newer.broker.link.username = "ops".into();
         if let Some(listener) = newer.gateways.mqttsn.listeners.udp.get_mut("default") {
@@ -60,10 +67,14 @@ mod tests {
             "gateways.mqttsn.broadcast",
             "gateways.mqttsn.mountpoint",
             "gateways.mqttsn.listeners.udp.default.mountpoint",
+            "gateways.tcp.up_topic",
+            "gateways.tcp.downlink_qos",
+            "gateways.tcp.listeners.tcp.default.send_timeout",
         ];
         assert_eq!(waiting, expected);
         assert_eq!((&next.auth, &next.acl), (&newer.auth, &newer.acl));
         assert_eq!((next.log.level.as_str(), next.node.workers), ("debug", old.node.workers));
+        assert_eq!(next.gateways.tcp.machine.max_inflight, 3);
         assert_eq!(next.gateways.mqttsn.machine.predefined, newer.gateways.mqttsn.machine.predefined);
         let default = next.gateways.mqttsn.listeners.udp.get("default");
         assert_eq!(default.map(|l| (l.max_connections, l.mountpoint.as_str())), Some((3, "")));
