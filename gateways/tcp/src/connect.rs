@@ -161,6 +161,7 @@ impl Tcp {
             connected_ms: cx.now.wall_ms,
             keepalive_s: hello.keepalive_s,
             commands: if shared { Commands::Shared } else { Commands::Owed },
+            own_link: link.is_some(),
             owed: 0,
             block: None,
             held: None,
@@ -191,9 +192,9 @@ impl Tcp {
         self.close(cx, key, Ending::NotAuthorised);
     }
 
-    /// The id need not live here, if nobody has it.
+    /// The id need not live here, if nobody has it, and nobody who had it is owed anything.
     pub(crate) fn disclaim(&self, cx: &Cx<'_>, id: &str) {
-        if self.table.named(id).is_none() {
+        if self.table.named(id).is_none() && !self.lingering.has(id) {
             cx.owners.release(self.base.gateway, id);
         }
     }

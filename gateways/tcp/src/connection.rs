@@ -66,6 +66,8 @@ pub(crate) struct Session {
     /// The longest silence that it promised to keep, in seconds; 0 = none.
     pub(crate) keepalive_s: u8,
     pub(crate) commands: Commands,
+    /// It has an MQTT connection of its own.
+    pub(crate) own_link: bool,
     /// Messages that the broker has not acknowledged.
     pub(crate) owed: u16,
     /// Why it is not read; `None` = it is.

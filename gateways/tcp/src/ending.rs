@@ -20,13 +20,13 @@ impl Tcp {
     pub(crate) fn give_way(&mut self, cx: &mut Cx<'_>, key: Key) {
         let Some(connection) = self.forget(key) else { return };
         cx.streams.close(connection.conn);
-        self.detach(cx, &connection, Ending::TakenOver);
+        self.detach(cx, key, &connection, Ending::TakenOver);
     }
 
     /// A connection has ended, with all that it had.
     pub(crate) fn end(&mut self, cx: &mut Cx<'_>, key: Key, why: Ending) {
         let Some(connection) = self.forget(key) else { return };
-        self.detach(cx, &connection, why);
+        self.detach(cx, key, &connection, why);
         if let Some(id) = connection.id() {
             self.disclaim(cx, id);
         }
@@ -54,11 +54,14 @@ impl Tcp {
 
     /// The bridge forgets the device, and its subscriptions there. What the broker keeps copies of it need not know: the
     /// session there ends, too.
-    fn detach(&mut self, cx: &mut Cx<'_>, connection: &Connection, why: Ending) {
+    fn detach(&mut self, cx: &mut Cx<'_>, key: Key, connection: &Connection, why: Ending) {
         let Some(session) = connection.session() else { return };
         tracing::debug!(protocol = "tcp", client_id = %session.id, reason = why.reason(), "gone");
         self.base.copies = self.base.copies.saturating_sub(session.copies());
         self.base.counts.add(Count::HoldDroppedEnded, session.waits() as u64);
+        if !session.own_link {
+            self.lingering.add(key, &session.id, session.owed);
+        }
         for uplink in [Uplink::Offline(why), Uplink::Disconnect] {
             match cx.bridge.up(cx.now, session.client, uplink) {
                 Taken::Done | Taken::Owed => {}

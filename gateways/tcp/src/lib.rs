@@ -20,6 +20,7 @@ pub mod fuzzing;
 mod hold;
 mod identify;
 mod invariants;
+mod lingering;
 mod machine;
 mod place;
 mod publish_down;

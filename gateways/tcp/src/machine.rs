@@ -5,6 +5,7 @@ use crate::commands::Commander;
 use crate::connection::{Block, Connection, State};
 use crate::connections::Connections;
 use crate::counts::Count;
+use crate::lingering::Lingering;
 use crate::place::TcpSettings;
 use bridge_core::ask::{Answer, Ask};
 use bridge_core::downlink::Downlink;
@@ -27,6 +28,7 @@ pub struct Tcp {
     pub(crate) base: Base,
     pub(crate) table: Connections,
     pub(crate) commander: Commander,
+    pub(crate) lingering: Lingering,
     config: Live<TcpConfig>,
     pub(crate) draining: bool,
     /// Devices that are not read until the bridge has room.
@@ -63,6 +65,7 @@ impl Tcp {
             base,
             table: Connections::new(settings.seed),
             commander,
+            lingering: Lingering::new(settings.seed),
             config: settings.config,
             draining: false,
             roomless: Vec::new(),

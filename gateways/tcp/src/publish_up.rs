@@ -108,7 +108,7 @@ impl Tcp {
     /// The broker has a message, or would not have it.
     pub(crate) fn on_settled(&mut self, cx: &mut Cx<'_>, key: Key, outcome: Outcome) {
         let max = self.base.rules.max_inflight;
-        let Some(session) = self.table.session_mut(key) else { return };
+        let Some(session) = self.table.session_mut(key) else { return self.settle_for_who_left(cx, key, outcome) };
         session.owed = session.owed.saturating_sub(1);
         let owed = session.owed;
         match outcome {
@@ -125,6 +125,17 @@ impl Tcp {
             self.close(cx, key, Ending::Drained);
         } else if owed < max {
             self.unblock(cx, key, Block::Owed);
+        }
+    }
+
+    fn settle_for_who_left(&mut self, cx: &Cx<'_>, key: Key, outcome: Outcome) {
+        match outcome {
+            Outcome::Acknowledged => {}
+            Outcome::Expired => self.base.counts.up(Count::Expired),
+            Outcome::Refused(why) => self.base.counts.up(refused(why)),
+        }
+        if let Some(id) = self.lingering.settle(key) {
+            self.disclaim(cx, &id);
         }
     }
 

@@ -18,5 +18,6 @@ mod lifetimes;
 mod pieces;
 mod random;
 mod shards;
+mod simulation;
 mod uplink;
 mod world;
