@@ -22,6 +22,7 @@ use bridge_core::time::{Deadline, Now, earliest, millis};
 use bridge_core::wheel::Wheel;
 use connection::{Connection, Heard, Phase, Spoke};
 use counts::StreamCount;
+use greeting::MOST_GREETING;
 use port::{Port, Remark};
 use shard::Shard;
 use std::io;
@@ -43,6 +44,10 @@ pub(super) struct Connections {
     due: Vec<Key>,
     crossing: Crossing,
     greeting: usize,
+    /// Of those, at most.
+    most_greeting: usize,
+    /// Somebody may wait to be accepted until there are fewer.
+    held_back: bool,
     lingering: usize,
     counts: Counts<StreamCount>,
 }
@@ -62,6 +67,8 @@ impl Connections {
             due: Vec::new(),
             crossing,
             greeting: 0,
+            most_greeting: MOST_GREETING,
+            held_back: false,
             lingering: 0,
             counts: Counts::default(),
         })
@@ -83,6 +90,7 @@ impl Connections {
         shard: &mut Shard,
         scratch: &mut Vec<u8>,
     ) -> io::Result<bool> {
+        self.held_back = false;
         let mut busy = self.hear_crossing(cx, now, shard);
         for port in 0..self.ports.len() {
             busy |= self.accept(cx, now, port, shard, scratch)?;
@@ -95,6 +103,8 @@ impl Connections {
         {
             effort += self.attend(now, key, shard, scratch);
         }
+        // The socket has not said that it will wake the task.
+        busy |= self.held_back && self.greeting < self.most_greeting;
         Ok(busy || self.ready.left() > 0)
     }
 

@@ -1,10 +1,11 @@
 //! TCP listeners: sockets that share a port, one for each worker.
 
 use crate::bind::BindFault;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::io;
 use std::net::SocketAddr;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 
 /// A listening socket that no runtime polls yet: sockets are bound before the workers start, in their order, so that a
@@ -41,6 +42,11 @@ impl BoundTcp {
     fn bind(address: SocketAddr) -> Result<Self, BindFault> {
         let socket = open(address, true)?;
         let fault = |step| move |source: io::Error| BindFault::new("TCP", address, step, &source);
+        // Connections inherit these (Linux). What leaves in a turn leaves in one piece: there is nothing that waiting for
+        // more could join.
+        socket.set_tcp_nodelay(true).map_err(fault("switch off delays"))?;
+        let keepalive = TcpKeepalive::new().with_time(QUIET).with_interval(PROBE).with_retries(PROBES);
+        socket.set_tcp_keepalive(&keepalive).map_err(fault("have dead connections noticed"))?;
         socket.listen(BACKLOG).map_err(fault("listen"))?;
         let local_addr = socket.local_addr().map_err(fault("read the address"))?;
         let local_addr = local_addr.as_socket().unwrap_or(address);
@@ -122,6 +128,13 @@ fn judge(fault: io::Error) -> io::Result<Accepted> {
     }
 }
 
+/// A connection over which nothing has come for so long is probed, whatever its protocol says: a device that has lost its
+/// power does not say goodbye.
+const QUIET: Duration = Duration::from_secs(300);
+/// Between two probes.
+const PROBE: Duration = Duration::from_secs(60);
+/// So many probes without an answer end it.
+const PROBES: u32 = 5;
 /// Connections that the kernel keeps for us until they are accepted.
 const BACKLOG: i32 = 4096;
 
@@ -165,6 +178,20 @@ mod tests {
         let accepted = poll_fn(|cx| acceptor.poll_accept(cx)).await.unwrap();
         let Accepted::Connection(_, peer) = accepted else { panic!("{accepted:?}") };
         assert_eq!(peer, device.local_addr().unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_not_delayed_and_is_probed_when_it_is_silent() {
+        let bound = bind("127.0.0.1:0".parse().unwrap(), 1).unwrap().pop().unwrap();
+        let device = std::net::TcpStream::connect(bound.local_addr()).unwrap();
+        let mut acceptor = bound.listen().unwrap();
+        let accepted = poll_fn(|cx| acceptor.poll_accept(cx)).await.unwrap();
+        let Accepted::Connection(connection, _) = accepted else { panic!("{accepted:?}") };
+        let socket = socket2::SockRef::from(&connection);
+        assert!(connection.nodelay().unwrap() && socket.keepalive().unwrap());
+        assert_eq!((socket.tcp_keepalive_time().unwrap(), socket.tcp_keepalive_interval().unwrap()), (QUIET, PROBE));
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), PROBES);
+        drop(device);
     }
 
     #[test]

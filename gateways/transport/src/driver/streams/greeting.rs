@@ -27,8 +27,9 @@ impl Connections {
         scratch: &mut Vec<u8>,
     ) -> io::Result<bool> {
         for _ in 0..ACCEPTS {
-            if self.greeting >= MOST_GREETING {
+            if self.greeting >= self.most_greeting {
                 // Whoever comes waits in the kernel until some of those have come in or timed out.
+                self.held_back = true;
                 return Ok(false);
             }
             let Some(listener) = self.ports.get_mut(port) else { return Ok(false) };
@@ -57,9 +58,6 @@ impl Connections {
         scratch: &mut Vec<u8>,
     ) {
         self.counts.up(StreamCount::Accepted);
-        // What leaves in a turn leaves in one piece: there is nothing that waiting for more could join. A connection
-        // that will not have it so is slower, or broken.
-        drop(tcp.set_nodelay(true));
         let Some(listener) = self.ports.get(port) else { return };
         let (phase, within) = match (listener.proxy, &listener.tls) {
             (Some(within), _) => (Phase::Proxy, Some(within)),
@@ -138,4 +136,4 @@ impl Connections {
 /// Connections accepted from a listener before everybody else gets a turn.
 const ACCEPTS: usize = 64;
 /// Connections of a driver that the shard does not know yet. Each ends by itself within the time of its phase.
-const MOST_GREETING: usize = 16_384;
+pub(super) const MOST_GREETING: usize = 16_384;

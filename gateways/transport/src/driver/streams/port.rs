@@ -119,3 +119,22 @@ impl Port {
 const REST: Duration = Duration::from_millis(100);
 /// Between two lines about the same.
 const QUIET: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::bind;
+
+    #[tokio::test]
+    async fn a_remark_is_made_once_a_minute() {
+        let socket = bind("127.0.0.1:0".parse().unwrap(), 1).unwrap().pop().unwrap();
+        let (id, send_timeout) = (ListenerId(0), Duration::from_secs(1));
+        let listener = StreamListener { id, key: "tcp".into(), socket, tls: None, proxy: None, send_timeout };
+        let mut port = Port::new(listener).unwrap();
+        let at = |mono_ms| Now { mono_ms, wall_ms: 0 };
+        assert!(port.may_say(Remark::TlsOnPlain, at(1)));
+        assert!(!port.may_say(Remark::TlsOnPlain, at(60_000)));
+        assert!(port.may_say(Remark::NoRoom, at(60_000)), "each for itself");
+        assert!(port.may_say(Remark::TlsOnPlain, at(60_001)));
+    }
+}

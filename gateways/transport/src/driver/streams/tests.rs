@@ -82,7 +82,10 @@ async fn a_paused_connection_is_not_read_so_that_its_device_cannot_write() {
     world.run(device.write_all(b"pause\nafter\n")).await.unwrap();
     world.until(|world| world.count(StreamCount::BytesRead) == 12).await;
     // Until the buffers of both ends are full.
-    while device.try_write(&[b'x'; 1 << 16]).is_ok() {
+    let mut taken = 0;
+    while let Ok(octets) = device.try_write(&[b'x'; 1 << 16]) {
+        taken += octets;
+        assert!(taken < 64 << 20, "somebody reads it");
         world.run(tokio::task::yield_now()).await;
     }
     assert_eq!(world.count(StreamCount::BytesRead), 12, "what came with the pause, and nothing since");
@@ -269,6 +272,32 @@ async fn a_proxys_header_comes_before_tls() {
     let mut device = world.shake(device).await.unwrap();
     assert_eq!(world.ask(&mut device, "who\n", 6).await, "lamp-7");
     assert_eq!(world.noted(), ["opened 203.0.113.9"]);
+
+    let mut silent = world.connect().await;
+    world.run(silent.write_all(b"PROXY UNKNOWN\r\n")).await.unwrap();
+    let said = |world: &World| world.sides[0].connections.table.iter().any(|(_, each)| each.phase == Phase::Hello);
+    world.until(said).await;
+    world.pass(PROXY_TIMEOUT);
+    world.run(async {}).await;
+    assert_eq!(world.sides[0].connections.greeting, 1, "the handshake has a time of its own");
+    world.pass(Duration::from_secs(12));
+    assert_eq!(world.rest(&mut silent).await, b"");
+    assert_eq!(world.count(StreamCount::RefusedHandshakeTimeout), 1);
+}
+
+#[tokio::test]
+async fn beyond_so_many_that_shake_hands_whoever_comes_waits() {
+    let mut world = World::new(Kind::Tls, 1);
+    world.sides[0].connections.most_greeting = 2;
+    let silent = [world.connect().await, world.connect().await];
+    world.until(|world| world.sides[0].connections.greeting == 2).await;
+    let mut patient = world.connect().await;
+    world.run(async {}).await;
+    assert_eq!(world.count(StreamCount::Accepted), 2);
+    drop(silent);
+    world.run(patient.write_all(b"no TLS")).await.unwrap();
+    assert_eq!(world.rest(&mut patient).await, b"");
+    assert_eq!((world.count(StreamCount::Accepted), world.count(StreamCount::RefusedGone)), (3, 2));
 }
 
 #[tokio::test]
