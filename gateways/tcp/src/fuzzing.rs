@@ -5,7 +5,8 @@ use crate::config::{FramingConfig, FramingKind, TcpConfig};
 use crate::machine::Tcp;
 use crate::place::{ListenerSettings, TcpSettings};
 use bridge_core::Qos;
-use bridge_core::bridge::{Bridge, BridgeSettings, LinkId, ListenerRules, Policy};
+use bridge_core::auth::{Answer, AuthRules, ChainEntry, EntryKind, Opinion, StoreId};
+use bridge_core::bridge::{Bridge, BridgeSettings, LinkId, ListenerRules, Notice, Policy};
 use bridge_core::downlink::{Delivery, Downlink, Outcome};
 use bridge_core::gate::{Gate, Gates};
 use bridge_core::journal::Journal;
@@ -21,9 +22,10 @@ use bridge_core::streams::{CloseReason, ConnRef, Marks, Streams};
 use bridge_core::template::{Literals, Template};
 use bridge_core::time::{Deadline, Now};
 use bridge_core::topic::TopicName;
-use bridge_core::uplink::{Ending, OwnLink, Receipt, Refusal, Token};
+use bridge_core::uplink::{Ending, Identity, OwnLink, Receipt, Refusal, Token};
 use codec_rawtcp::FromGateway;
 use settings::{ByteSize, HumanDuration};
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -75,12 +77,15 @@ struct Bench {
     /// By device.
     lines: Vec<Option<Line>>,
     drained: bool,
+    /// What the machine is owed about who may come in.
+    decided: VecDeque<(Token, Result<Identity, Refusal>)>,
     /// Messages that came with a receipt.
     receipts: u32,
 }
 
 impl Bench {
-    /// `choice`: the framing of the second listener, QoS, and what the first subscription is.
+    /// `choice`: the framing of the second listener, QoS, whether somebody is asked who may come in, and what brings
+    /// messages.
     fn new(choice: u8) -> Self {
         let kinds = [FramingKind::Line, FramingKind::LengthPrefix, FramingKind::Fixed, FramingKind::Raw];
         let names = ["peer", "first-frame", "regex:id=([a-z]+)", "first-frame"];
@@ -114,7 +119,7 @@ impl Bench {
         assert_eq!(other, Owner::Here);
         let mut this = Self {
             machine,
-            bridge: Bridge::new(bridge()),
+            bridge: Bridge::new(bridge(choice & 0x20 != 0)),
             out: Outbox::default(),
             streams: Streams::default(),
             posts: Vec::new(),
@@ -126,6 +131,7 @@ impl Bench {
             last_timer: Deadline(0),
             lines: (0..DEVICES).map(|_| None).collect(),
             drained: false,
+            decided: VecDeque::new(),
             receipts: 0,
         };
         this.bring_up();
@@ -192,10 +198,32 @@ impl Bench {
                 self.drained = true;
                 self.handle(Input::Drain { until: Deadline(self.now_ms.saturating_add(10_000)) });
             }
+            12..=14 => self.answer(Opinion::Allow { superuser: false }),
+            15 => self.answer(Opinion::Deny),
+            16 => {
+                // As with an MQTT connection of its own, for whoever waits for one.
+                let waiting = self.machine.keys().find(|key| key.slot == u32::from(argument & 7));
+                let applicant = Token(waiting.unwrap_or(Key { slot: 0, generation: 9 }).to_bits());
+                let link = Some(OwnLink(Key { slot: 1, generation: 0 }));
+                self.handle(Input::Decided { applicant, verdict: Ok(&Identity::default()), link });
+            }
             _ => {}
         }
         for at in 0..self.lines.len() {
             self.offer(at);
+        }
+    }
+
+    /// The store's word about who has waited longest.
+    fn answer(&mut self, opinion: Opinion) {
+        let now = self.now();
+        if let Some(question) = self.bridge.take_question() {
+            self.bridge.answer(now, Answer { id: question.id, opinion });
+        }
+        self.turn();
+        while let Some((applicant, verdict)) = self.decided.pop_front() {
+            let verdict = verdict.as_ref().map_err(|why| *why);
+            self.handle(Input::Decided { applicant, verdict, link: None });
         }
     }
 
@@ -339,7 +367,11 @@ impl Bench {
     fn turn(&mut self) {
         let now = self.now();
         self.bridge.settle(now);
-        while self.bridge.take_notice().is_some() {}
+        while let Some(notice) = self.bridge.take_notice() {
+            if let Notice::Decided { applicant, verdict, .. } = notice {
+                self.decided.push_back((applicant, verdict));
+            }
+        }
         if let Some(link) = self.bridge.link_mut(LinkId::shared(0)) {
             let length = link.pending().len();
             link.written(length);
@@ -408,7 +440,9 @@ const fn refusal(argument: u8) -> Refusal {
     }
 }
 
-fn bridge() -> BridgeSettings {
+fn bridge(asks: bool) -> BridgeSettings {
+    let entries = vec![ChainEntry { gateways: Vec::new(), kind: EntryKind::Store(StoreId(0)) }];
+    let auth = AuthRules { entries: if asks { entries } else { Vec::new() }, ..AuthRules::default() };
     let rules = || Template::parse("", Literals::TopicName).ok().map(ListenerRules::new);
     BridgeSettings {
         links: vec![LinkSettings {
@@ -428,7 +462,7 @@ fn bridge() -> BridgeSettings {
         listeners: [rules(), rules()].into_iter().flatten().collect(),
         node: "n".into(),
         status: None,
-        policy: Policy::default(),
+        policy: Policy { auth: Arc::new(auth), ..Policy::default() },
         seed: 7,
     }
 }
