@@ -1,7 +1,7 @@
 //! `[gateways.tcp]`, and what the table of a listener says about frames.
 
 use bridge_core::Qos;
-use bridge_core::template::{Literals, Template};
+use bridge_core::template::{Literals, Placeholder, Template};
 use codec_rawtcp::{Delimiter, MAX_DELIMITER};
 use regex_lite::Regex;
 use settings::{ByteSize, HumanDuration, Section, Settings};
@@ -195,7 +195,11 @@ fn check_topic(text: &str) -> Result<(), String> {
     if text.is_empty() {
         return Err("is empty".to_owned());
     }
-    Template::parse(text, Literals::TopicName).map(drop).map_err(|fault| format!("is no topic: {fault}"))
+    let template = Template::parse(text, Literals::TopicName).map_err(|fault| format!("is no topic: {fault}"))?;
+    if template.uses().contains(Placeholder::EndpointName) {
+        return Err("asks for the endpoint name of a client, but raw TCP has none".to_owned());
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -234,6 +238,7 @@ mod tests {
             ("up_topic = \"\"",         "up_topic: \"\" is empty"),
             ("up_topic = \"a/+\"",      "up_topic: \"a/+\" is no topic: character '+' is not allowed here"),
             ("dn_topic = \"a/%x\"",     "dn_topic: \"a/%x\" is no topic: unknown placeholder %x"),
+            ("up_topic = \"a/%e\"",     "up_topic: \"a/%e\" asks for the endpoint name of a client, but raw TCP has none"),
             ("uplink_qos = 3",          "uplink_qos: expected 0 to 2, found the number 3"),
             ("max_inflight = 0",        "max_inflight: expected 1 to 65535, found the number 0"),
             ("downlink_queue = 0",      "downlink_queue: expected 1 to 1000000, found the number 0"),
