@@ -169,6 +169,22 @@ fn a_pre_shared_key_proves_its_identity_in_both_versions_with_and_without_a_cert
 }
 
 #[test]
+fn where_certificates_are_required_a_key_does_as_well() {
+    let (files, own, authority) = (Files::new(), Identity::new("gw"), Identity::new("authority"));
+    for version in VERSIONS {
+        let base = verifying(&files, &own, &authority, Verify::Required);
+        let server = ServerTls::load(&TlsConfig { versions: vec![version], ..base }, &keys(&[("lamp", KEY)])).unwrap();
+        let psk = plain_client(|builder| {
+            with_psk(builder, "lamp", KEY);
+            builder.set_cipher_list("PSK").unwrap();
+        });
+        let done = handshake(&server, psk);
+        assert_eq!((done.verdict, done.proven.as_deref()), (Ok(()), Some("lamp")), "{version}");
+        assert_eq!(handshake(&server, plain_client(|_| {})).verdict, Err(HandshakeFault::NoCertificate), "{version}");
+    }
+}
+
+#[test]
 fn an_identity_that_was_only_named_is_not_proved() {
     let (files, own) = (Files::new(), Identity::new("gw"));
     let server = ServerTls::load(&config(&files, &own), &keys(&[("ops", KEY)])).unwrap();
