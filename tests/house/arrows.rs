@@ -47,7 +47,7 @@ const TABLE: &[Rule] = &[
         ours: &["settings", "bridge-core", "mqttsn", "tcp-gateway", "transport", "auth"],
         others: Others::None,
     },
-    Rule { name: "bench", ours: &["settings", "codec-mqtt", "codec-mqttsn"], others: Others::Any },
+    Rule { name: "bench", ours: &["settings", "codec-mqtt", "codec-mqttsn", "codec-rawtcp"], others: Others::Any },
     Rule {
         name: "tidegate",
         ours: &[

@@ -14,6 +14,11 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
+    /// The name or address, an IPv6 address without its brackets.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
     /// Its first IPv4 address, or, if it has none, its first.
     ///
     /// # Errors

@@ -2,13 +2,15 @@
 //!
 //! On loopback client `i` sends from 127.1.0.0 + `i` and the one port of one socket, so that a gateway sees that many
 //! devices and the generator spends one descriptor. Towards any other gateway each client has a socket, and so a port,
-//! of its own.
+//! of its own. Of streams each client has a connection anyway.
 
 mod inbox;
 mod sockets;
 mod spread;
+mod streams;
 
 pub(crate) use inbox::Inbox;
+pub(crate) use streams::{Happening, Sessions, Streams};
 
 use crate::failure::Failure;
 use codec_mqttsn::Message;

@@ -11,6 +11,7 @@
 
 mod clock;
 mod device;
+mod dialling;
 mod endpoint;
 mod failure;
 mod fleet;
@@ -33,6 +34,8 @@ pub struct Bench {
 enum Load {
     /// MQTT-SN 1.2 over UDP
     Mqttsn(load::mqttsn::args::Args),
+    /// Raw TCP, plain or in TLS
+    Tcp(load::tcp::args::Args),
 }
 
 /// The arguments of `tidegate sim`.
@@ -56,6 +59,7 @@ impl Bench {
     pub fn run(&self) -> Result<(), Failure> {
         match &self.protocol {
             Load::Mqttsn(args) => load::mqttsn::run(args),
+            Load::Tcp(args) => load::tcp::run(args),
         }
     }
 }

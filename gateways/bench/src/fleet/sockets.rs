@@ -93,7 +93,7 @@ fn is_loss(kind: ErrorKind) -> bool {
 }
 
 /// Raises this process's own bound on open descriptors to `wanted`, as far as it may.
-fn make_room(wanted: u64) -> Result<(), Failure> {
+pub(super) fn make_room(wanted: u64) -> Result<(), Failure> {
     let refused = |errno: nix::errno::Errno| Failure::Io("RLIMIT_NOFILE", errno.into());
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(refused)?;
     if soft >= wanted {

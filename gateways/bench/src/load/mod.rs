@@ -28,6 +28,7 @@ mod silence;
 mod stamp;
 mod subscriber;
 mod tally;
+pub(crate) mod tcp;
 mod wave;
 
 use crate::failure::Failure;

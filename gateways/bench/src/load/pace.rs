@@ -22,6 +22,12 @@ impl Pace {
         Self { per_second, total, started_at, sent: 0 }
     }
 
+    /// The lowest rate at which `count` messages are ever due at once.
+    pub(crate) const fn slowest_with_bursts_of(count: u64) -> u64 {
+        // The burst of a round is rounded up.
+        (count - 1) * 1000 / BURST_MS + 1
+    }
+
     pub(crate) const fn is_paced(&self) -> bool {
         self.per_second != 0
     }
@@ -79,6 +85,17 @@ mod tests {
         let pace = Pace::new(5000, 1_000_000, 0);
         assert_eq!(pace.due(10_000 * MS), 100);
         assert_eq!(Pace::new(1, 10, 0).due(5000 * MS), 1, "a slow rate is still kept");
+    }
+
+    #[test]
+    fn a_rate_that_is_too_slow_for_a_burst_is_known_beforehand() {
+        for count in [1, 2, 16, 64, 1000] {
+            let slowest = Pace::slowest_with_bursts_of(count);
+            assert!(Pace::new(slowest, 100_000, 0).due(60_000 * MS) >= count, "{count}");
+            if slowest > 1 {
+                assert!(Pace::new(slowest - 1, 100_000, 0).due(60_000 * MS) < count, "{count}");
+            }
+        }
     }
 
     #[test]
