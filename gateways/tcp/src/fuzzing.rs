@@ -54,19 +54,19 @@ pub fn machine(data: &[u8]) {
 }
 
 /// A device's end of a connection.
-struct Line {
-    conn: ConnRef,
+pub(crate) struct Line {
+    pub(crate) conn: ConnRef,
     peer: Peer,
     unread: Vec<u8>,
     /// What it has been sent, for one that speaks EMQ X's frames.
     heard: Vec<u8>,
 }
 
-struct Bench {
-    machine: Tcp,
+pub(crate) struct Bench {
+    pub(crate) machine: Tcp,
     bridge: Bridge,
     out: Outbox,
-    streams: Streams,
+    pub(crate) streams: Streams,
     posts: Vec<Post>,
     owners: Owners,
     gates: Gates,
@@ -75,7 +75,7 @@ struct Bench {
     now_ms: u64,
     last_timer: Deadline,
     /// By device.
-    lines: Vec<Option<Line>>,
+    pub(crate) lines: Vec<Option<Line>>,
     drained: bool,
     /// What the machine is owed about who may come in.
     decided: VecDeque<(Token, Result<Identity, Refusal>)>,
@@ -86,7 +86,7 @@ struct Bench {
 impl Bench {
     /// `choice`: the framing of the second listener, QoS, whether somebody is asked who may come in, and what brings
     /// messages.
-    fn new(choice: u8) -> Self {
+    pub(crate) fn new(choice: u8) -> Self {
         let kinds = [FramingKind::Line, FramingKind::LengthPrefix, FramingKind::Fixed, FramingKind::Raw];
         let names = ["peer", "first-frame", "regex:id=([a-z]+)", "first-frame"];
         let other = FramingConfig {
@@ -227,7 +227,7 @@ impl Bench {
         }
     }
 
-    fn send(&mut self, device: usize, listener: u16, bytes: &[u8]) {
+    pub(crate) fn send(&mut self, device: usize, listener: u16, bytes: &[u8]) {
         if self.lines.get(device).is_some_and(Option::is_none) {
             let port = u16::try_from(device).unwrap_or(0);
             let addr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
@@ -275,7 +275,7 @@ impl Bench {
     }
 
     /// A device takes some of what it is sent.
-    fn take(&mut self, device: usize, most: usize) {
+    pub(crate) fn take(&mut self, device: usize, most: usize) {
         let Some(Some(line)) = self.lines.get_mut(device) else { return };
         let conn = line.conn;
         let pending = self.streams.pending(conn);
@@ -290,7 +290,7 @@ impl Bench {
         self.offer(device);
     }
 
-    fn hang_up(&mut self, device: usize, why: CloseReason) {
+    pub(crate) fn hang_up(&mut self, device: usize, why: CloseReason) {
         let Some(line) = self.lines.get_mut(device).and_then(Option::take) else { return };
         let closing = self.streams.is_closing(line.conn);
         self.streams.remove(line.conn);
@@ -340,7 +340,7 @@ impl Bench {
         self.handle(Input::Down { client, down });
     }
 
-    fn handle(&mut self, input: Input<'_>) {
+    pub(crate) fn handle(&mut self, input: Input<'_>) {
         assert_eq!(self.hear(input), Handled::Here);
     }
 
@@ -378,7 +378,7 @@ impl Bench {
         }
     }
 
-    fn check(&mut self) {
+    pub(crate) fn check(&mut self) {
         // What was closed goes, once it has had what is pending.
         for device in 0..self.lines.len() {
             let closing = |line: &Line| self.streams.is_closing(line.conn);

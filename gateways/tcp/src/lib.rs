@@ -27,6 +27,8 @@ mod publish_down;
 mod publish_up;
 mod route;
 mod subscriptions;
+#[cfg(test)]
+mod tests;
 mod timers;
 
 pub use config::{ByteOrder, CommandSubscription, FramingConfig, FramingKind, TcpConfig};

@@ -36,7 +36,13 @@ impl Tcp {
         }
         let uplink = Uplink::Subscribe { token: COMMANDS, filter, qos, retained: true };
         session.commands = Commands::Own;
-        match cx.bridge.up(cx.now, session.client, uplink) {
+        let mut taken = cx.bridge.up(cx.now, session.client, uplink);
+        if session.own_link && taken == Taken::Denied(Refusal::BrokerAway) {
+            // Nobody is told when a link of a client's own is back. The bridge asks over it by then.
+            let uplink = Uplink::Resubscribe { token: COMMANDS, filter, qos };
+            taken = cx.bridge.up(cx.now, session.client, uplink);
+        }
+        match taken {
             Taken::Done | Taken::Owed => {}
             // Once the broker is back.
             Taken::Full | Taken::Later(_) | Taken::Denied(Refusal::BrokerAway) => session.commands = Commands::Owed,
@@ -47,9 +53,18 @@ impl Tcp {
     /// The broker has answered, or has taken a subscription back.
     pub(crate) fn on_subscribed(&mut self, cx: &mut Cx<'_>, key: Key, token: Token, granted: Result<Qos, Refusal>) {
         let (Err(why), Some(session)) = (granted, self.table.session_mut(key)) else { return };
+        if token == COMMANDS && why == Refusal::BrokerAway {
+            // The link was lost before the answer.
+            session.commands = Commands::Owed;
+            if session.own_link
+                && let Some(Topics { dn, .. }) = self.topics_of(key)
+            {
+                self.ask_for_commands(cx, key, &dn);
+            }
+            return;
+        }
         if token == COMMANDS {
-            let away = why == Refusal::BrokerAway;
-            session.commands = if away { Commands::Owed } else { Commands::Refused };
+            session.commands = Commands::Refused;
         } else {
             session.extra.retain(|extra| extra.token != token.0);
         }
