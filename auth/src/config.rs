@@ -327,7 +327,7 @@ mod tests {
             ("[[chain]]\ntype = \"static\"\nusername = \"a\"\npassword = 5", "a.toml:4:12: chain[0].password: expected a text in quotes, found something else"),
             ("[[chain]]\ntype = \"static\"\nusername = \"a\"\npassword_file = \"x\"", "a.toml:4:17: chain[0].password_file: cannot read \"x\": gone"),
             ("[[chain]]\ntype = \"file\"\npath = \"u\"\ngateways = [\"mqttsn\", \"stomp\"]", "a.toml:4:23: chain[0].gateways[1]: \"stomp\" is not in this version"),
-            ("[[chain]]\ntype = \"file\"\npath = \"u\"\ngateways = [\"mqtt-sn\"]", "a.toml:4:13: chain[0].gateways[0]: expected \"mqttsn\", found \"mqtt-sn\" (did you mean \"mqttsn\"?)"),
+            ("[[chain]]\ntype = \"file\"\npath = \"u\"\ngateways = [\"mqtt-sn\"]", "a.toml:4:13: chain[0].gateways[0]: expected \"mqttsn\" or \"tcp\", found \"mqtt-sn\" (did you mean \"mqttsn\"?)"),
         ] {
             assert_eq!(read(text).1, [expected], "{text}");
         }
