@@ -55,7 +55,7 @@ pub struct Listener<'a> {
 /// What a listener of connections has, but for the keys of its protocol.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamKeys<'a> {
-    /// See [`StreamListenerConfig`].
+    /// See [`ListenerConfig`].
     pub proxy_protocol: bool,
     /// See [`StreamListenerConfig`].
     pub proxy_protocol_timeout: HumanDuration,
@@ -72,7 +72,7 @@ pub struct StreamKeys<'a> {
 impl<'a> StreamKeys<'a> {
     const fn of<K>(stream: &'a StreamListenerConfig<K>) -> Self {
         Self {
-            proxy_protocol: stream.proxy_protocol,
+            proxy_protocol: stream.common.proxy_protocol,
             proxy_protocol_timeout: stream.proxy_protocol_timeout,
             high_watermark: stream.high_watermark,
             low_watermark: stream.low_watermark,

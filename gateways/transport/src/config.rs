@@ -161,6 +161,9 @@ pub struct ListenerConfig {
     pub mountpoint: String,
     /// Whether `[auth]` decides who comes in; else everybody does.
     pub enable_authn: bool,
+    /// Whether a proxy says who is there, by a PROXY header at the beginning of each connection (version 1 or 2) or of
+    /// each datagram (version 2): then it must.
+    pub proxy_protocol: bool,
 }
 
 impl ListenerConfig {
@@ -176,6 +179,7 @@ impl ListenerConfig {
             access: vec![AccessRule::ALLOW_ALL],
             mountpoint: String::new(),
             enable_authn: true,
+            proxy_protocol: false,
         }
     }
 
@@ -206,6 +210,7 @@ impl ListenerConfig {
         s.list("access", &mut self.access);
         s.checked("mountpoint", &mut self.mountpoint, |mountpoint| check_template(mountpoint));
         s.leaf("enable_authn", &mut self.enable_authn);
+        s.leaf("proxy_protocol", &mut self.proxy_protocol);
         s.renamed(&[("max_clients", "max_connections"), ("access_rules", "access")]);
     }
 }
@@ -214,7 +219,7 @@ impl ListenerConfig {
 impl Settings for ListenerConfig {
     fn visit(&mut self, s: &mut Section<'_>) {
         self.visit_common(s);
-        s.not_in_this_version(&["proxy_protocol", "proxy_protocol_timeout", "tls"]);
+        s.not_in_this_version(&["tls"]);
         s.renamed_and_not_in_this_version(&[("ssl", "tls"), ("ssl_options", "tls")]);
     }
 }

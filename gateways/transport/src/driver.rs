@@ -318,8 +318,16 @@ impl Driver {
                     // The first shard has it, too: one answer is enough, and one publication.
                     continue;
                 }
-                let peer = Peer::plain(port.listener, datagram.peer, datagram.local);
-                self.shard.datagram(now, peer, Proven::default(), datagram.bytes);
+                let (device, bytes) = match port.socket.proxied().map(|peers| peers.unwrap(&datagram)) {
+                    None => (datagram.peer, datagram.bytes),
+                    Some(Some(proxied)) => proxied,
+                    Some(None) => {
+                        self.counts.up(DriverCount::NotProxied);
+                        continue;
+                    }
+                };
+                let peer = Peer::plain(port.listener, device, datagram.local);
+                self.shard.datagram(now, peer, Proven::default(), bytes);
             }
         }
         Ok(busy)
@@ -330,8 +338,12 @@ impl Driver {
         for (peer, bytes) in outbox.iter() {
             // Few listeners: a walk is cheaper than a map.
             if let Some(port) = self.ports.iter_mut().find(|port| port.listener == peer.listener) {
-                // The queue counts what it has no room for.
-                port.queue.push(peer.addr, peer.local, bytes);
+                let way = port.socket.proxied().map_or(Some(peer.addr), |peers| peers.way_to(peer.addr));
+                match way {
+                    // The queue counts what it has no room for.
+                    Some(way) => drop(port.queue.push(way, peer.local, bytes)),
+                    None => self.counts.up(DriverCount::NoWayBack),
+                }
             }
         }
         outbox.clear();

@@ -1,6 +1,7 @@
 //! UDP listeners: sockets that share a port, one for each worker, and datagrams in batches.
 
 mod batch;
+mod proxied;
 mod queue;
 #[cfg(test)]
 mod tests;
@@ -11,10 +12,12 @@ pub use queue::{SendCounts, SendQueue};
 
 use crate::abi::Family;
 use crate::sys::{self, BATCH};
+use proxied::ProxiedPeers;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
@@ -26,6 +29,7 @@ pub struct BoundUdp {
     socket: Socket,
     local_addr: SocketAddr,
     receive_buffer: usize,
+    proxied: Option<Arc<ProxiedPeers>>,
 }
 
 /// Binds `workers` sockets (at least one) to `address`; the kernel spreads the peers over them. `buffer_bytes` is
@@ -50,6 +54,13 @@ pub fn bind(address: SocketAddr, workers: usize, buffer_bytes: usize) -> Result<
     Ok(sockets)
 }
 
+/// The sockets of one listener hear devices through a proxy, which says in front of each datagram who has sent it (PROXY
+/// protocol, version 2); answers go back through it.
+pub fn put_behind_proxy(sockets: &mut [BoundUdp]) {
+    let peers = Arc::new(ProxiedPeers::new());
+    sockets.iter_mut().for_each(|socket| socket.proxied = Some(Arc::clone(&peers)));
+}
+
 impl BoundUdp {
     fn bind(address: SocketAddr, buffer_bytes: usize) -> Result<Self, BindFault> {
         let socket = open(address, true)?;
@@ -61,7 +72,7 @@ impl BoundUdp {
         let receive_buffer = socket.recv_buffer_size().map_err(fault("read the receive buffer"))? / 2;
         let local_addr = socket.local_addr().map_err(fault("read the address"))?;
         let local_addr = local_addr.as_socket().unwrap_or(address);
-        Ok(Self { socket, local_addr, receive_buffer })
+        Ok(Self { socket, local_addr, receive_buffer, proxied: None })
     }
 
     /// The address it is bound to, with the port that the kernel chose if 0 was asked for.
@@ -97,6 +108,7 @@ impl BoundUdp {
             family: Family::of(&self.local_addr),
             wildcard: self.local_addr.ip().is_unspecified(),
             local_addr: self.local_addr,
+            proxied: self.proxied,
             socket: UdpSocket::from_std(self.socket.into())?,
             passing_faults: 0,
         })
@@ -134,6 +146,7 @@ pub struct UdpListener {
     local_addr: SocketAddr,
     family: Family,
     wildcard: bool,
+    proxied: Option<Arc<ProxiedPeers>>,
     passing_faults: u64,
 }
 
@@ -149,6 +162,11 @@ impl UdpListener {
     #[must_use]
     pub const fn passing_faults(&self) -> u64 {
         self.passing_faults
+    }
+
+    /// The devices behind a proxy, if there is one.
+    pub(crate) const fn proxied(&self) -> Option<&Arc<ProxiedPeers>> {
+        self.proxied.as_ref()
     }
 
     /// Receives what waits, at most 64 datagrams, into `batch`; returns how many, those included that were cut

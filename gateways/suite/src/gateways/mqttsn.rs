@@ -45,7 +45,12 @@ impl Gateway for MqttsnGateway {
 /// QoS −1 needs no connection.
 pub(super) fn trial(overview: &Overview<'_>) -> Option<Trial> {
     let machine = &overview.config.gateways.mqttsn.machine;
-    let (address, _) = overview.listener("MQTT-SN", "udp").filter(|_| machine.qos_minus_one)?;
+    let (address, key) = overview.listener("MQTT-SN", "udp").filter(|_| machine.qos_minus_one)?;
+    let listeners = &overview.config.gateways.mqttsn.listeners.udp;
+    let (_, listener) = listeners.iter().find(|(name, _)| key.ends_with(name.as_str()))?;
+    if listener.proxy_protocol {
+        return None;
+    }
     let device = reached_from_here(address);
     // As the gateway renders it for those who publish without a connection.
     let host = device.ip().to_string();

@@ -63,7 +63,7 @@ pub(super) fn trial(overview: &Overview<'_>) -> Option<Trial> {
     let config = overview.config;
     let open = config.auth.chain.is_empty() && config.auth.allow_anonymous != Some(false);
     let listener = config.gateways.tcp.listeners.tcp.iter().find(|(name, _)| key.ends_with(name.as_str()))?.1;
-    let plain = listener.protocol.framing == FramingKind::Emqx && !listener.proxy_protocol;
+    let plain = listener.protocol.framing == FramingKind::Emqx && !listener.common.proxy_protocol;
     if !open || !plain || config.broker.link.mode == LinkMode::PerDevice {
         return None;
     }

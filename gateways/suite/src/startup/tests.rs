@@ -133,7 +133,7 @@ fn a_device_that_speaks_otherwise_is_not_tried() {
     let mut config = Config::default();
     let tried = |config: &Config| overview(config).text().contains("Try TCP");
     assert!(tried(&config));
-    config.gateways.tcp.listeners.tcp.get_mut("default").unwrap().proxy_protocol = true;
+    config.gateways.tcp.listeners.tcp.get_mut("default").unwrap().common.proxy_protocol = true;
     assert!(!tried(&config));
 }
 

@@ -96,7 +96,10 @@ fn bind_one(config: &Config, listener: &config::Listener<'_>, workers: u16) -> R
     let wanted = listener.config.bind.resolve(config.node.bind);
     let (address, marks, sockets) = match &listener.stream {
         None => {
-            let sockets = udp::bind(wanted, workers.into(), SOCKET_BUFFER).map_err(|fault| cannot(&fault))?;
+            let mut sockets = udp::bind(wanted, workers.into(), SOCKET_BUFFER).map_err(|fault| cannot(&fault))?;
+            if listener.config.proxy_protocol {
+                udp::put_behind_proxy(&mut sockets);
+            }
             let address = sockets.first().map_or(wanted, BoundUdp::local_addr);
             (address, Marks::default(), Sockets::Udp(sockets))
         }

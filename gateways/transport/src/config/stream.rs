@@ -9,9 +9,7 @@ use super::{ListenerConfig, TlsConfig};
 pub struct StreamListenerConfig<K = NoKeys> {
     /// What listeners of all kinds have.
     pub common: ListenerConfig,
-    /// Whether each connection begins with a PROXY header (version 1 or 2), which says who is there: then it must.
-    pub proxy_protocol: bool,
-    /// Time for that header: 100 ms to 1 min.
+    /// Time for the PROXY header: 100 ms to 1 min.
     pub proxy_protocol_timeout: HumanDuration,
     /// Octets that may wait to be sent to one device, before no more is taken for it: 1 KB to 16 MB.
     pub high_watermark: ByteSize,
@@ -31,7 +29,6 @@ impl<K: Settings + Default> StreamListenerConfig<K> {
     pub fn tcp(port: u16) -> Self {
         Self {
             common: ListenerConfig::on(port),
-            proxy_protocol: false,
             proxy_protocol_timeout: HumanDuration::from_secs(3),
             high_watermark: ByteSize::from_kb(64),
             low_watermark: ByteSize::from_kb(16),
@@ -63,7 +60,6 @@ impl<K: Settings + Default> StreamListenerConfig<K> {
 impl<K: Settings + Default> Settings for StreamListenerConfig<K> {
     fn visit(&mut self, s: &mut Section<'_>) {
         self.common.visit_common(s);
-        s.leaf("proxy_protocol", &mut self.proxy_protocol);
         let times = HumanDuration::from_millis(100)..=HumanDuration::from_secs(60);
         s.ranged("proxy_protocol_timeout", &mut self.proxy_protocol_timeout, times);
         let sizes = ByteSize::from_kb(1)..=ByteSize::from_mb(16);

@@ -9,6 +9,10 @@ bridge_core::count! {
         ReceiveBatches = UDP_BATCHES { direction: "uplink" };
         /// Datagrams longer than a slot.
         Oversized = UDP_DROPPED { direction: "uplink", reason: "oversized" };
+        /// Datagrams without the header of the proxy through which they must come.
+        NotProxied = UDP_DROPPED { direction: "uplink", reason: "proxy" };
+        /// Datagrams to devices behind a proxy which have been forgotten.
+        NoWayBack = UDP_DROPPED { direction: "downlink", reason: "proxy" };
         /// Datagrams written.
         Sent = UDP_DATAGRAMS { direction: "downlink" };
         /// Calls that wrote at least one.
