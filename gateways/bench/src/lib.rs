@@ -19,6 +19,7 @@ mod load;
 mod signals;
 mod sim;
 mod span;
+mod speech;
 
 use clap::{Args, Subcommand};
 pub use failure::Failure;
@@ -48,7 +49,9 @@ pub struct Sim {
 #[derive(Debug, Subcommand)]
 enum Devices {
     /// MQTT-SN 1.2 over UDP
-    Mqttsn(sim::args::Args),
+    Mqttsn(sim::mqttsn::args::Args),
+    /// Raw TCP, plain or in TLS
+    Tcp(sim::tcp::args::Args),
 }
 
 impl Bench {
@@ -72,7 +75,8 @@ impl Sim {
     /// [`Failure`] if they could not be run, or none of them was ever connected.
     pub fn run(&self) -> Result<(), Failure> {
         match &self.protocol {
-            Devices::Mqttsn(args) => sim::run(args),
+            Devices::Mqttsn(args) => sim::mqttsn::run(args),
+            Devices::Tcp(args) => sim::tcp::run(args),
         }
     }
 }

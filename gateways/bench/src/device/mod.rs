@@ -7,6 +7,7 @@
 mod hearing;
 mod reading;
 mod request;
+pub(crate) mod tcp;
 #[cfg(test)]
 mod tests;
 
@@ -53,6 +54,10 @@ pub(crate) enum Event {
         what: &'static str,
         code: u8,
     },
+    /// The gateway let it not in, in these words.
+    NotLetIn {
+        message: String,
+    },
     Subscribed {
         filter: String,
     },
@@ -60,6 +65,14 @@ pub(crate) enum Event {
     Published {
         topic: String,
         payload: String,
+    },
+    /// Without a topic, which the gateway knows.
+    Sent {
+        payload: String,
+    },
+    /// The same in the other direction.
+    Heard {
+        payload: Vec<u8>,
     },
     /// From the gateway. A topic id whose name is not known is written `#id`.
     Received {
@@ -145,6 +158,11 @@ const MAX_UNRELEASED: usize = 16;
 /// Milliseconds to the second attempt to connect; each further one waits twice as long, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: u64 = 1_000;
 const LONGEST_PAUSE: u64 = 60_000;
+
+/// Milliseconds to the next attempt, after so many in a row that came to nothing.
+fn pause_after(failures: u32) -> u64 {
+    FIRST_PAUSE.checked_shl(failures).unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE)
+}
 
 impl Device {
     /// A device that connects at `start`. `seed` makes its readings its own.
@@ -287,7 +305,7 @@ impl Device {
 
     /// The session is lost: another attempt, after a pause that grows.
     fn lost(&mut self, now: u64) {
-        let pause = FIRST_PAUSE.checked_shl(self.failures).unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE);
+        let pause = pause_after(self.failures);
         // No more than doublings that matter.
         self.failures = (self.failures + 1).min(16);
         self.state = if self.is_leaving { State::Gone } else { State::Away { until: now.saturating_add(pause) } };

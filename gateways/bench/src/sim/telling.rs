@@ -1,12 +1,77 @@
 //! What happens to devices, as lines: for people, or a JSON object each.
 
 use crate::device::Event;
+use crate::failure::Failure;
 use codec_mqttsn::Qos;
 use serde_json::{Map, Value, json};
+use std::io::{ErrorKind, Write as _};
+
+/// Tells what happens, on standard output.
+#[derive(Debug)]
+pub(crate) struct Teller {
+    style: Style,
+    totals: Totals,
+    /// Lines not yet written.
+    lines: String,
+    is_unheard: bool,
+}
+
+impl Teller {
+    pub(crate) fn new(quiet: bool, json: bool) -> Self {
+        let style = match (quiet, json) {
+            (true, _) => Style::Silent,
+            (false, true) => Style::Json,
+            (false, false) => Style::Text,
+        };
+        Self { style, totals: Totals::default(), lines: String::new(), is_unheard: false }
+    }
+
+    /// `now` is in milliseconds since the start.
+    pub(crate) fn tell(&mut self, now: u64, client_id: &str, event: &Event) {
+        self.totals.count(event);
+        self.lines.push_str(&self.style.line(now, client_id, event));
+    }
+
+    pub(crate) fn sum_up(&mut self, now: u64, devices: usize) {
+        self.lines.push_str(&self.style.summary(now, devices, &self.totals));
+    }
+
+    /// Nobody reads the lines any more.
+    pub(crate) const fn is_unheard(&self) -> bool {
+        self.is_unheard
+    }
+
+    pub(crate) const fn ever_connected(&self) -> bool {
+        self.totals.connected > 0
+    }
+
+    /// Writes what has been told.
+    ///
+    /// # Errors
+    /// [`Failure::Io`] from standard output.
+    pub(crate) fn write(&mut self) -> Result<(), Failure> {
+        if self.lines.is_empty() || self.is_unheard {
+            self.lines.clear();
+            return Ok(());
+        }
+        let mut out = std::io::stdout().lock();
+        let written = out.write_all(self.lines.as_bytes()).and_then(|()| out.flush());
+        self.lines.clear();
+        match written {
+            Ok(()) => Ok(()),
+            // Who reads has seen enough: the end, but a polite one.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                self.is_unheard = true;
+                Ok(())
+            }
+            Err(error) => Err(Failure::Io("standard output", error)),
+        }
+    }
+}
 
 /// How lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Style {
+enum Style {
     Silent,
     Text,
     Json,
@@ -14,23 +79,23 @@ pub(crate) enum Style {
 
 /// How often what happened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Totals {
-    pub(crate) connected: u64,
-    pub(crate) published: u64,
-    pub(crate) received: u64,
-    pub(crate) refused: u64,
-    pub(crate) repeated: u64,
+struct Totals {
+    connected: u64,
+    published: u64,
+    received: u64,
+    refused: u64,
+    repeated: u64,
     /// Sessions that ended without being asked to.
-    pub(crate) lost: u64,
+    lost: u64,
 }
 
 impl Totals {
-    pub(crate) const fn count(&mut self, event: &Event) {
+    const fn count(&mut self, event: &Event) {
         let total = match event {
             Event::Connected => &mut self.connected,
-            Event::Published { .. } => &mut self.published,
-            Event::Received { .. } => &mut self.received,
-            Event::Refused { .. } => &mut self.refused,
+            Event::Published { .. } | Event::Sent { .. } => &mut self.published,
+            Event::Received { .. } | Event::Heard { .. } => &mut self.received,
+            Event::Refused { .. } | Event::NotLetIn { .. } => &mut self.refused,
             Event::Repeated { .. } => &mut self.repeated,
             Event::Unanswered { .. } | Event::Disconnected => &mut self.lost,
             Event::Subscribed { .. } | Event::FellAsleep { .. } | Event::WokeUp | Event::Left => return,
@@ -41,7 +106,7 @@ impl Totals {
 
 impl Style {
     /// The line of an event, with its end; `now` is in milliseconds since the start. Empty if nothing is told.
-    pub(crate) fn line(self, now: u64, client_id: &str, event: &Event) -> String {
+    fn line(self, now: u64, client_id: &str, event: &Event) -> String {
         match self {
             Self::Silent => String::new(),
             Self::Text => format!("{:>9}  {client_id:<8}  {}\n", seconds(now), sentence(event)),
@@ -55,7 +120,7 @@ impl Style {
     }
 
     /// The last line.
-    pub(crate) fn summary(self, now: u64, devices: u32, totals: &Totals) -> String {
+    fn summary(self, now: u64, devices: usize, totals: &Totals) -> String {
         let Totals { connected, published, received, refused, repeated, lost } = totals;
         match self {
             Self::Silent => String::new(),
@@ -85,7 +150,10 @@ fn sentence(event: &Event) -> String {
         Event::Connected => "connected".into(),
         Event::Refused { what, code } => format!("{what} refused: {}", reason(*code)),
         Event::Subscribed { filter } => format!("subscribed to {filter}"),
+        Event::NotLetIn { message } => format!("not let in: {}", printable(message.as_bytes())),
         Event::Published { topic, payload } => format!("published {topic} {payload}"),
+        Event::Sent { payload } => format!("sent {payload}"),
+        Event::Heard { payload } => format!("received {}", printable(payload)),
         Event::Received { topic, payload, retain, dup, .. } => {
             let flag = |is_set: &bool, text: &'static str| if *is_set { text } else { "" };
             let (retain, dup) = (flag(retain, " (retained)"), flag(dup, " (again)"));
@@ -98,6 +166,18 @@ fn sentence(event: &Event) -> String {
         Event::Disconnected => "disconnected by the gateway".into(),
         Event::Left => "left".into(),
     }
+}
+
+/// Octets that are no text are told in hexadecimal.
+fn with_payload(mut fields: Value, payload: &[u8]) -> Value {
+    let (key, value) = match std::str::from_utf8(payload) {
+        Ok(text) => ("payload", text.to_owned()),
+        Err(_) => ("payload_hex", payload.iter().map(|octet| format!("{octet:02x}")).collect()),
+    };
+    if let Value::Object(fields) = &mut fields {
+        fields.insert(key.into(), value.into());
+    }
+    fields
 }
 
 /// Text on one line that moves no terminal: control characters are spelt, octets that are no text replaced.
@@ -120,20 +200,15 @@ fn fields(event: &Event) -> Map<String, Value> {
     let fields = match event {
         Event::Connected => json!({ "event": "connected" }),
         Event::Refused { what, code } => json!({ "event": "refused", "what": what, "code": code }),
+        Event::NotLetIn { message } => json!({ "event": "refused", "what": "CONNECT", "message": message }),
         Event::Subscribed { filter } => json!({ "event": "subscribed", "filter": filter }),
         Event::Published { topic, payload } => json!({ "event": "published", "topic": topic, "payload": payload }),
+        Event::Sent { payload } => json!({ "event": "published", "payload": payload }),
+        Event::Heard { payload } => with_payload(json!({ "event": "received" }), payload),
         Event::Received { topic, payload, qos, retain, dup } => {
-            let mut fields =
+            let fields =
                 json!({ "event": "received", "topic": topic, "qos": level(*qos), "retain": retain, "dup": dup });
-            // Octets that are no text are told in hexadecimal.
-            let (key, value) = match std::str::from_utf8(payload) {
-                Ok(text) => ("payload", text.to_owned()),
-                Err(_) => ("payload_hex", payload.iter().map(|octet| format!("{octet:02x}")).collect()),
-            };
-            if let Value::Object(fields) = &mut fields {
-                fields.insert(key.into(), value.into());
-            }
-            fields
+            with_payload(fields, payload)
         }
         Event::Repeated { what } => json!({ "event": "repeated", "what": what }),
         Event::Unanswered { what } => json!({ "event": "unanswered", "what": what }),
@@ -177,6 +252,9 @@ mod tests {
         let refused = Event::Refused { what: "CONNECT", code: 1 };
         assert_eq!(line(&refused), "    1.204  sim-3     CONNECT refused: congestion\n");
         assert_eq!(Style::Silent.line(1, "sim-3", &refused), "");
+        let refused = Event::NotLetIn { message: "no\nroom".into() };
+        assert_eq!(line(&refused), "    1.204  sim-3     not let in: no\\nroom\n");
+        assert_eq!(line(&Event::Heard { payload: b"on".to_vec() }), "    1.204  sim-3     received on\n");
     }
 
     #[test]
@@ -198,6 +276,9 @@ mod tests {
             (Event::Refused { what, code: 3 }, "refused"),
             (Event::Subscribed { filter: "f".into() }, "subscribed"),
             (Event::Published { topic: "t".into(), payload: "p".into() }, "published"),
+            (Event::NotLetIn { message: "m".into() }, "refused"),
+            (Event::Sent { payload: "p".into() }, "published"),
+            (Event::Heard { payload: b"p".to_vec() }, "received"),
             (Event::Repeated { what }, "repeated"),
             (Event::Unanswered { what }, "unanswered"),
             (Event::FellAsleep { seconds: 60 }, "asleep"),

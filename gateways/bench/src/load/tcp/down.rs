@@ -2,7 +2,6 @@
 
 use super::args::{Args, Down};
 use super::rig::Rig;
-use super::speech::Heard;
 use crate::failure::Failure;
 use crate::load::broker::Broker;
 use crate::load::course::{Course, Ended};
@@ -10,6 +9,7 @@ use crate::load::publisher::{Flow, Publisher};
 use crate::load::report::{Report, per_second};
 use crate::load::stamp::Stamp;
 use crate::load::tally::Tally;
+use crate::speech::Heard;
 use codec_mqtt::Delivery;
 use std::collections::BTreeSet;
 
@@ -66,7 +66,7 @@ fn flow(rig: &Rig, scenario: &Down) -> Flow {
         qos: scenario.qos,
         payload: scenario.payload,
         copies: 1,
-        script: rig.speech.script(),
+        script: rig.script(),
     }
 }
 

@@ -1,13 +1,13 @@
 //! Scenario `idle`: what connections cost that only stay alive.
 
 use super::args::{Args, Idle};
-use super::rig::{PING, Rig};
-use super::speech::Heard;
+use super::rig::Rig;
 use crate::clock::nanoseconds;
 use crate::failure::Failure;
 use crate::load::course::Ended;
 use crate::load::pace::Pace;
 use crate::load::report::Report;
+use crate::speech::{Heard, PING};
 
 /// # Errors
 /// [`Failure`] if a client is not accepted; later what went wrong is in the report.

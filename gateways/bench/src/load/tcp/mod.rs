@@ -5,7 +5,6 @@ mod connect;
 mod down;
 mod idle;
 mod rig;
-mod speech;
 #[cfg(test)]
 mod tests;
 mod up;

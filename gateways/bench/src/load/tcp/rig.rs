@@ -1,14 +1,16 @@
 //! What every scenario has: the clients' connections, and how they come and go.
 
 use super::args::Args;
-use super::speech::{Heard, Speech};
 use crate::clock::nanoseconds;
+use crate::dialling::Framing;
 use crate::failure::Failure;
 use crate::fleet::{Happening, Streams};
 use crate::load::course::{Course, Ended, all};
 use crate::load::pace::Pace;
 use crate::load::report::Report;
+use crate::load::stamp::Script;
 use crate::load::wave::Wave;
+use crate::speech::{DISCONNECT, Heard, PING, Speech};
 use std::time::Duration;
 
 #[derive(Debug)]
@@ -113,7 +115,7 @@ impl Rig {
             self.listen(self.course.tick, |client, word| match word {
                 Word::Opened => opened.push(client),
                 Word::Closed => lost += u32::from(!wave.answered(client, Some(CLOSED), clock.now())),
-                Word::Heard(Heard::Connack(code)) => {
+                Word::Heard(Heard::Connack(code, _)) => {
                     wave.answered(client, Some(code).filter(|code| *code != 0), clock.now());
                 }
                 Word::Heard(Heard::Data(_) | Heard::Pong) => {}
@@ -190,6 +192,14 @@ impl Rig {
         self.patience
     }
 
+    /// How payloads are written: a newline must not stand in a line.
+    pub(crate) const fn script(&self) -> Script {
+        match self.speech.framing() {
+            Framing::Emqx => Script::Octets,
+            Framing::Line => Script::Digits,
+        }
+    }
+
     /// What every report begins with.
     pub(crate) fn introduce(&self, report: &mut Report, args: &Args) {
         report.text("framing", self.speech.framing().name());
@@ -212,10 +222,6 @@ const fn in_words(code: u8) -> Option<&'static str> {
     }
 }
 
-/// A PING, encoded.
-pub(crate) const PING: &[u8] = &[0x40];
-/// A DISCONNECT, encoded.
-const DISCONNECT: &[u8] = &[0x60];
 const PULSE: Duration = Duration::from_secs(1);
 /// Stands for a return code where the connection ended without one.
 const CLOSED: u8 = 255;

@@ -160,7 +160,7 @@ impl Sender {
         for _ in 0..count {
             let (seq, sent_at) = (self.pace.sent_one(), rig.course.clock.now());
             let stamp = Stamp { run: rig.course.run, client, seq, sent_at };
-            stamp.write(rig.speech.script(), self.payload_len, &mut self.payload);
+            stamp.write(rig.script(), self.payload_len, &mut self.payload);
             rig.speech.say(&self.payload, &mut self.batch)?;
             self.sent_by = sent_at;
         }

@@ -1,21 +1,25 @@
-//! What clients say and hear, in either framing.
+//! What devices on raw TCP say and hear, in either framing.
 
 use crate::dialling::{Credentials, Framing};
 use crate::failure::Failure;
-use crate::load::stamp::Script;
 use codec_rawtcp::{Connect, Delimiter, EncodeFault, Framer, FromDevice, FromGateway, ReturnCode, Scan};
 use std::num::NonZeroU32;
+
+/// DISCONNECT, encoded.
+pub(crate) const DISCONNECT: &[u8] = &[0x60];
+/// PING, encoded.
+pub(crate) const PING: &[u8] = &[0x40];
 
 /// What a frame from the gateway means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Heard<'a> {
-    /// CONNACK's return code.
-    Connack(u8),
+    /// CONNACK's return code and message.
+    Connack(u8, &'a str),
     Data(&'a [u8]),
     Pong,
 }
 
-/// How all clients of a run speak.
+/// How all devices of a run speak.
 #[derive(Debug)]
 pub(crate) struct Speech {
     framing: Framing,
@@ -37,14 +41,6 @@ impl Speech {
     /// Whether the gateway answers who comes, and PING.
     pub(crate) fn is_answered(&self) -> bool {
         self.framing == Framing::Emqx
-    }
-
-    /// A newline must not stand in a line.
-    pub(crate) const fn script(&self) -> Script {
-        match self.framing {
-            Framing::Emqx => Script::Octets,
-            Framing::Line => Script::Digits,
-        }
     }
 
     /// Appends the first that a client says.
@@ -103,11 +99,14 @@ impl Speech {
 
 const fn heard(frame: FromGateway<'_>) -> Heard<'_> {
     match frame {
-        FromGateway::Connack { code, .. } => Heard::Connack(match code {
-            ReturnCode::Accepted => 0,
-            ReturnCode::AuthFailed => 1,
-            ReturnCode::IllegalVersion => 2,
-        }),
+        FromGateway::Connack { code, message } => Heard::Connack(
+            match code {
+                ReturnCode::Accepted => 0,
+                ReturnCode::AuthFailed => 1,
+                ReturnCode::IllegalVersion => 2,
+            },
+            message,
+        ),
         FromGateway::Data(payload) => Heard::Data(payload),
         FromGateway::Pong => Heard::Pong,
     }
