@@ -12,6 +12,7 @@
 
 mod down;
 mod sleep;
+mod streams;
 mod tally;
 mod up;
 mod wills;
@@ -23,6 +24,7 @@ use crate::plan::Plan;
 use codec_mqttsn::{self as sn, Message, Qos, ReturnCode};
 use down::Downlinks;
 use sleep::Sleepers;
+use streams::Streams;
 use support::broker::Accepted;
 use up::Uplinks;
 use wills::Wills;
@@ -33,7 +35,10 @@ pub(crate) struct Checks {
     down: Downlinks,
     sleep: Sleepers,
     wills: Wills,
+    pub(crate) streams: Streams,
     pub(crate) now: u64,
+    /// When a link was opened last.
+    pub(crate) line_opened_at: u64,
     /// There are not as many shards as before, and not all of them have their subscriptions yet.
     pub(crate) unsettled: bool,
     /// Nothing goes wrong any more.
@@ -48,7 +53,9 @@ impl Checks {
             down: Downlinks::new(plan),
             sleep: Sleepers::new(devices),
             wills: Wills::default(),
+            streams: Streams::new(plan),
             now: 0,
+            line_opened_at: 0,
             unsettled: false,
             calm: false,
             tally: Tally::default(),
@@ -85,7 +92,7 @@ impl Checks {
 
     /// The broker has taken a message.
     pub(crate) fn accepted(&mut self, accepted: &Accepted, devices: &[Device]) {
-        if !self.wills.accepted(accepted, devices) {
+        if !self.wills.accepted(accepted, devices) && !self.streams.accepted(accepted, &mut self.tally) {
             self.up.accepted(accepted, devices, &mut self.tally);
         }
     }
@@ -104,7 +111,8 @@ impl Checks {
     /// The process has ended, with or without a last word; the next has as many shards, or not (`changes`).
     ///
     /// After a crash, not after an orderly stop, a message may come twice: what the broker had handed over and was not
-    /// acknowledged, and what a device had handed over without an answer. A SUBSCRIBE of its last moments has left the
+    /// acknowledged, and what a device had handed over without an answer. What was published before a link has asked for
+    /// its subscriptions anew may wait at the broker under identifiers that the next process does not know. A SUBSCRIBE of its last moments has left the
     /// broker with an identifier that the next process does not know: what comes under it goes to all whose filters match,
     /// so that those with several get copies too many from then on. What waits at the broker waits in the session of
     /// a link, which follows from shard and client id: with another number of shards it may be dropped, come late, or come to who has
@@ -112,10 +120,11 @@ impl Checks {
     pub(crate) fn restarts(&mut self, devices: &mut [Device], crash: bool, changes: bool) {
         if crash {
             self.up.crash();
+            self.streams.crash();
             self.sleep.crash(self.now);
         }
         self.unsettled |= changes;
-        self.down.restarts(crash, changes);
+        self.down.restarts(crash, changes, self.line_opened_at);
         for (index, device) in devices.iter_mut().enumerate().filter(|_| crash) {
             if device.doubts(self.now) {
                 self.down.doubt(index, self.now);
@@ -149,9 +158,10 @@ impl Checks {
         panic!("message {seq} of {} was refused for good", device.id);
     }
 
-    /// All is quiet.
-    pub(crate) fn finish(&mut self, devices: &[Device]) {
+    /// All is quiet. `calm_from`: the first message to raw TCP devices that was published when all was well.
+    pub(crate) fn finish(&mut self, devices: &[Device], calm_from: usize) {
         self.up.finish(devices);
+        self.streams.finish(calm_from, self.tally.commands_dropped);
         self.tally.missed = self.down.finish(devices, self.tally.held_too_many);
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::lines::LineEvent;
 use crate::plan::Trouble;
+use crate::streams::StreamEvent;
 use bridge_core::auth::Answer;
 use shard::{Parcel, Records};
 use std::net::SocketAddr;
@@ -56,6 +57,7 @@ pub(crate) enum Event {
     /// The broker may be slow no more.
     BrokerSwift,
     Trouble(Trouble),
+    Stream(StreamEvent),
 }
 
 impl Event {

@@ -11,9 +11,11 @@ use codec_mqttsn::{Message, MsgId, Qos, Topic, TopicId};
 impl World {
     pub(crate) fn finale(&mut self) {
         self.wills();
-        // Whoever is asked may have to be asked for these first.
-        self.without_connection();
-        self.run_until(self.now + 15_000);
+        // Whoever is asked may have to be asked for these first, and once more if they were refused of late.
+        for _ in 0..2 {
+            self.without_connection();
+            self.run_until(self.now + 11_000);
+        }
         let sent = self.without_connection();
         self.run_until(self.now + 5000);
         self.checks.arrived(&sent);

@@ -5,6 +5,8 @@ use crate::plan::Plan;
 use crate::world::World;
 use bridge_core::auth::{Answer, AuthRules, ChainEntry, EntryKind, Opinion, StoreId};
 use bridge_core::bridge::Policy;
+use bridge_core::limit::SessionLimits;
+use bridge_core::listeners::{ListenerPolicy, Listeners};
 use bridge_core::rng::Rng;
 use std::sync::Arc;
 
@@ -25,7 +27,10 @@ impl Judge {
 pub(crate) fn policy(plan: &Plan) -> Policy {
     let entries = vec![ChainEntry { gateways: Vec::new(), kind: EntryKind::Store(StoreId(0)) }];
     let auth = plan.judge.map(|_| AuthRules { entries, timeout_ms: 3000, ..AuthRules::default() });
-    Policy { auth: Arc::new(auth.unwrap_or_default()), ..Policy::default() }
+    let limits = SessionLimits::new(None, plan.streams.limit.map(|limit| limit.parse().expect("a limit")));
+    let stream = ListenerPolicy { limits, ..ListenerPolicy::default() };
+    let listeners = Listeners::new(vec![ListenerPolicy::default(), stream.clone(), stream]);
+    Policy { auth: Arc::new(auth.unwrap_or_default()), listeners: Arc::new(listeners), ..Policy::default() }
 }
 
 impl World {
@@ -40,7 +45,9 @@ impl World {
             }
             let against = !calm && self.rng.chance(judge.against);
             let opinion = if against { Opinion::Deny } else { Opinion::Allow { superuser: false } };
-            let at = self.now + 1 + self.rng.below(judge.slow_ms);
+            // Once all is well nobody is too late.
+            let slowest = if calm { judge.slow_ms.min(1000) } else { judge.slow_ms };
+            let at = self.now + 1 + self.rng.below(slowest);
             self.timeline.plan(at, Event::Answer { shard, answer: Answer { id: question.id, opinion } });
         }
     }

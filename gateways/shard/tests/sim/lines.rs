@@ -3,7 +3,7 @@
 use crate::event::Event;
 use crate::world::World;
 use bridge_core::bridge::LinkId;
-use bridge_core::link::{Closed, Wish};
+use bridge_core::link::{Closed, Link, Wish};
 
 /// One link's connection.
 #[derive(Default)]
@@ -71,10 +71,17 @@ impl World {
                     self.timeline.plan(at, Event::Line { shard, link, what: LineEvent::Opened });
                 }
                 (Wish::Close, Some(conn)) => {
-                    self.broker.disconnect(conn);
-                    self.broken.insert(conn);
+                    let at = line.up_at.max(self.now + 1);
                     self.ended(shard, link, Closed::Broken);
-                    self.after_broker();
+                    let drained = |link: &Link| link.is_drained();
+                    if self.shards[shard].shard.link(LinkId::shared(link)).is_some_and(drained) {
+                        // It has said goodbye: what it wrote before still arrives.
+                        self.timeline.plan(at, Event::Noticed { conn });
+                    } else {
+                        self.broker.disconnect(conn);
+                        self.broken.insert(conn);
+                        self.after_broker();
+                    }
                 }
                 (Wish::Open { .. } | Wish::Close | Wish::Nothing, _) => self.write(shard, link),
             }
@@ -108,6 +115,7 @@ impl World {
         let now = self.clock();
         let conn = self.next_conn;
         let accepted = self.broker.connect(conn);
+        self.checks.line_opened_at = self.now;
         let line = self.line(shard, link);
         line.opening = false;
         line.conn = accepted.then_some(conn);

@@ -4,6 +4,7 @@ use crate::device::Naps;
 use crate::judge::Judge;
 use crate::network::Air;
 use crate::spots::How;
+use crate::streams::{StreamPlan, StreamTrouble};
 use bridge_core::link::QueueLimits;
 use bridge_core::rng::Rng;
 use codec_mqttsn::Qos;
@@ -33,6 +34,8 @@ pub(crate) struct Plan {
     pub(crate) hold: u32,
     /// Who is asked whether devices may come in.
     pub(crate) judge: Option<Judge>,
+    /// Devices that have nothing but a socket.
+    pub(crate) streams: StreamPlan,
     /// Milliseconds in which things go wrong; afterwards everything is given time to finish.
     pub(crate) span_ms: u64,
     pub(crate) troubles: Vec<(u64, Trouble)>,
@@ -53,6 +56,8 @@ pub(crate) enum Trouble {
     Restart { crash: bool },
     /// Somebody publishes to the devices.
     Publish { messages: u64 },
+    /// About raw TCP devices.
+    Stream(StreamTrouble),
 }
 
 /// What one device is to do.
@@ -139,8 +144,11 @@ impl Plan {
             judge: rng.chance(400).then(|| Judge::by_lot(&mut rng)),
             span_ms: 20_000 + rng.below(60_000),
             troubles: Vec::new(),
+            streams: StreamPlan::by_lot(&mut Rng::seeded(seed), 20_000),
         };
         plan.troubles = plan.troubles(&mut rng);
+        plan.streams.slowest_ms = plan.span_ms / 20;
+        plan.troubles.extend(plan.streams.troubles(&mut rng, plan.span_ms));
         (plan, rng)
     }
 

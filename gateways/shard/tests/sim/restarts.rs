@@ -2,10 +2,9 @@
 
 use crate::event::Event;
 use crate::plan::pick;
-use crate::shards::{Side, side};
+use crate::shards::{Side, gates, side};
 use crate::world::World;
 use bridge_core::bridge::{FilterRecord, LinkChanges, LinkId};
-use bridge_core::gate::Gates;
 use bridge_core::link::SessionRecord;
 use bridge_core::owners::Directory;
 use bridge_core::peer::{GatewayId, ShardId};
@@ -136,6 +135,7 @@ impl World {
             }
         }
         self.shards.clear();
+        self.end_streams();
         for event in self.timeline.take_out(Event::is_of_process) {
             // It may be in the store, although nobody was told.
             if let Event::Written { shard, records } = event
@@ -157,11 +157,12 @@ impl World {
         if !self.shards.is_empty() {
             return;
         }
-        let (directory, gates) = (Arc::new(Directory::default()), Gates::default());
+        let directory = Arc::new(Directory::default());
+        self.gates = gates(&self.plan);
         let (now, count) = (self.clock(), self.plan.shards);
         for id in 0..count {
             let seed = self.rng.next_u64();
-            self.shards.push(side(&self.plan, ShardId(id), &directory, &gates, &self.store, seed));
+            self.shards.push(side(&self.plan, ShardId(id), &directory, &self.gates, &self.store, seed));
         }
         for (id, SessionRow { shard, of, session }) in &self.store.sessions {
             let home = if *of == count { *shard } else { elsewhere(id, count) };

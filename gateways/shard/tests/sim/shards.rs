@@ -5,17 +5,19 @@ use crate::judge::policy;
 use crate::lines::Line;
 use crate::plan::Plan;
 use crate::restarts::Store;
+use crate::streams::{FRAMES, LINES, TCP};
 use crate::world::World;
 use bridge_core::bridge::{BridgeSettings, ListenerRules};
-use bridge_core::gate::Gates;
+use bridge_core::gate::{Gate, Gates};
 use bridge_core::link::{LinkSettings, Password, SessionScope, VersionChoice};
 use bridge_core::meter::Meter;
 use bridge_core::owners::Directory;
 use bridge_core::peer::{GatewayId, ListenerId, ShardId};
 use bridge_core::template::{Literals, Template};
 use mqttsn::{Mqttsn, MqttsnConfig};
-use shard::{Shard, ShardSettings};
+use shard::{Listener, Shard, ShardSettings};
 use std::sync::Arc;
+use tcp_gateway::{FramingConfig, FramingKind, ListenerSettings, Tcp, TcpSettings};
 
 /// A shard and what its driver keeps.
 pub(crate) struct Side {
@@ -36,6 +38,17 @@ impl Side {
     pub(crate) fn counted(&self, label: (&str, &str)) -> u64 {
         let series = self.meters.iter().flat_map(|meter| meter.read());
         series.filter(|(series, _)| series.labels.contains(&label)).map(|(_, value)| value).sum()
+    }
+}
+
+impl Side {
+    /// The value of one series.
+    pub(crate) fn gauged(&self, family: &str, labels: &[(&str, &str)]) -> u64 {
+        let series = self.meters.iter().flat_map(|meter| meter.read());
+        let mut these = series.filter(|(series, _)| {
+            series.family.name == family && labels.iter().all(|label| series.labels.contains(label))
+        });
+        these.next().map_or(0, |(_, value)| value)
     }
 }
 
@@ -72,6 +85,7 @@ impl World {
         }
         self.carry_questions(shard);
         self.carry_records(shard);
+        self.tend_streams(shard);
         self.tend_lines(shard);
         self.check_bounds(shard);
         let side = &mut self.shards[shard];
@@ -103,7 +117,13 @@ impl World {
     }
 }
 
-/// A shard with one MQTT-SN machine and one listener.
+/// One for each listener.
+pub(crate) fn gates(plan: &Plan) -> Gates {
+    let rate = plan.streams.rate;
+    Gates::new(vec![Gate::new(0, 0), Gate::new(0, rate), Gate::new(0, rate)])
+}
+
+/// A shard with a machine for MQTT-SN, which has one listener, and one for raw TCP, which has two.
 pub(crate) fn side(
     plan: &Plan,
     id: ShardId,
@@ -116,16 +136,17 @@ pub(crate) fn side(
     let mountpoint = Template::parse("", Literals::TopicName).expect("nothing is a template");
     let bridge = BridgeSettings {
         links: (0..plan.links).map(|link| link_settings(plan, store, id, link)).collect(),
-        listeners: vec![ListenerRules::new(mountpoint)],
+        listeners: [(); 3].map(|()| ListenerRules::new(mountpoint.clone())).into(),
         node: "sim".into(),
         status: None,
         policy: policy(plan),
         seed,
     };
+    let stream = Listener { gateway: TCP, marks: plan.streams.marks };
     let settings = ShardSettings {
         id,
         bridge,
-        listeners: vec![gateway.into()],
+        listeners: vec![gateway.into(), stream, stream],
         gates: gates.clone(),
         directory: Arc::clone(directory),
         max_routes: plan.max_routes,
@@ -135,10 +156,27 @@ pub(crate) fn side(
     let config = MqttsnConfig { sleep_queue: plan.hold, ..MqttsnConfig::default() };
     let machine = Mqttsn::new(gateway, config, vec![ListenerId(0)], seed);
     let lines = (0..plan.links).map(|_| Line::default()).collect();
-    let of_machine = machine.meter();
-    let shard = Shard::new(settings, vec![Box::new(machine)]);
-    let meters = shard.meters().into_iter().chain([of_machine]).collect();
+    let tcp = Tcp::new(tcp_settings(plan, id, seed));
+    let of_machines = [machine.meter(), tcp.meter()];
+    let shard = Shard::new(settings, vec![Box::new(machine), Box::new(tcp)]);
+    let meters = shard.meters().into_iter().chain(of_machines).collect();
     Side { shard, lines, dirty: false, timer_at: None, meters, writing: false }
+}
+
+fn tcp_settings(plan: &Plan, shard: ShardId, seed: u64) -> TcpSettings {
+    let lines =
+        FramingConfig { framing: FramingKind::Line, client_id: "first-frame".to_owned(), ..FramingConfig::default() };
+    let listeners = [(FRAMES, FramingConfig::default()), (LINES, lines)];
+    let listener = |(id, framing)| ListenerSettings { id, framing, mountpoint: String::new() };
+    TcpSettings {
+        gateway: TCP,
+        config: plan.streams.config().into(),
+        listeners: listeners.map(listener).into(),
+        node: "sim".into(),
+        own_links: false,
+        first_shard: shard == ShardId(0),
+        seed,
+    }
 }
 
 fn link_settings(plan: &Plan, store: &Store, shard: ShardId, link: u16) -> LinkSettings {

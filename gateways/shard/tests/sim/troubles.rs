@@ -26,6 +26,7 @@ impl World {
                 self.slow_until = self.slow_until.max(self.now + ms);
                 self.timeline.plan(self.now + ms, Event::BrokerSwift);
             }
+            Trouble::Stream(trouble) => self.stream_trouble(trouble),
             Trouble::Restart { crash } => self.restart(crash),
             Trouble::Move(how) => self.move_one(how),
             Trouble::Publish { messages } => {

@@ -6,8 +6,9 @@ use crate::event::Event;
 use crate::network::{Air, Timeline};
 use crate::plan::{Plan, Script, Trouble};
 use crate::restarts::Store;
-use crate::shards::{Side, side};
+use crate::shards::{Side, gates, side};
 use crate::spots::Spot;
+use crate::streams::StreamNet;
 use bridge_core::gate::Gates;
 use bridge_core::owners::Directory;
 use bridge_core::peer::{ListenerId, Peer, Proven, ShardId};
@@ -27,6 +28,8 @@ pub(crate) struct World {
     pub(crate) now: u64,
     pub(crate) timeline: Timeline<Event>,
     pub(crate) shards: Vec<Side>,
+    pub(crate) gates: Gates,
+    pub(crate) streams: StreamNet,
     /// What outlives the process.
     pub(crate) store: Store,
     /// The process stops, by then at the latest.
@@ -54,7 +57,7 @@ impl World {
     pub(crate) fn new(seed: u64, keeps_sessions: bool) -> Self {
         let (plan, mut rng) = Plan::by_lot(seed, keeps_sessions);
         let directory = Arc::new(Directory::default());
-        let (gates, store) = (Gates::default(), Store::default());
+        let (gates, store) = (gates(&plan), Store::default());
         let shards =
             (0..plan.shards).map(|id| side(&plan, ShardId(id), &directory, &gates, &store, rng.next_u64())).collect();
         let devices: Vec<Device> = (0..plan.devices)
@@ -68,7 +71,10 @@ impl World {
             devices.iter().enumerate().map(|(index, device)| (device.spot.clone(), index)).collect();
         let checks = Checks::new(&devices, &plan);
         let broker = SimBroker::new(plan.broker.clone());
+        let streams = StreamNet::new(&plan.streams, rng.next_u64());
         let mut world = Self {
+            gates,
+            streams,
             air: plan.air,
             timeline: Timeline::new(),
             now: 0,
@@ -98,6 +104,7 @@ impl World {
             self.wakes[index] = at;
             self.timeline.plan(at, Event::DeviceTimer(index));
         }
+        self.begin_streams();
         for (at, trouble) in self.plan.troubles.clone() {
             self.timeline.plan(at, Event::Trouble(trouble));
         }
@@ -117,9 +124,12 @@ impl World {
         // Whatever the broker forgot before: what is published now arrives.
         self.checks.calm = true;
         self.trouble(Trouble::Publish { messages: 40 });
+        let before = self.checks.streams.count();
+        self.command_all();
         self.run_until(self.now + 60_000);
         self.count();
-        self.checks.finish(&self.devices);
+        self.checks.finish(&self.devices, before);
+        self.check_streams();
         self.finale();
         self.checks.tally
     }
@@ -129,7 +139,14 @@ impl World {
         let (tally, shards) = (&mut self.checks.tally, &self.shards);
         let counted = |label| shards.iter().map(|side| side.counted(label)).sum::<u64>();
         tally.followed += counted(("reason", "moved"));
-        tally.held_too_many += counted(("policy", "drop-oldest"));
+        let dropped = |queue| {
+            let of = |policy| {
+                move |side: &Side| side.gauged("tidegate_queue_dropped_total", &[("queue", queue), ("policy", policy)])
+            };
+            shards.iter().map(of("drop-oldest")).sum::<u64>()
+        };
+        tally.held_too_many += dropped("mqttsn");
+        tally.commands_dropped += dropped("tcp");
         tally.forwarded += counted(("result", "sent"));
     }
 
@@ -138,7 +155,8 @@ impl World {
         let give_up_at = self.now + PATIENCE_MS;
         while !self.is_quiet() {
             let unfinished: Vec<_> = self.devices.iter().filter(|d| !d.is_done()).map(Device::state).collect();
-            assert!(self.now < give_up_at, "after {PATIENCE_MS} ms of calm: {unfinished:#?}");
+            let streams = self.streams.unfinished();
+            assert!(self.now < give_up_at, "after {PATIENCE_MS} ms of calm: {unfinished:#?} {streams:#?}");
             self.run_until(self.now + 1000);
         }
     }
@@ -177,6 +195,7 @@ impl World {
             self.devices[index].stay_awake(self.now);
             self.wake(index);
         }
+        self.calm_streams();
         self.broker.set_up();
         let options = self.broker.options();
         (options.hold_acks, options.drop_acks_per_mille) = (false, 0);
@@ -193,7 +212,10 @@ impl World {
     }
 
     fn is_quiet(&self) -> bool {
-        !self.shards.is_empty() && self.devices.iter().all(Device::is_done) && self.lines_are_idle()
+        !self.shards.is_empty()
+            && self.streams.is_quiet()
+            && self.devices.iter().all(Device::is_done)
+            && self.lines_are_idle()
     }
 
     fn happen(&mut self, event: Event) {
@@ -254,6 +276,7 @@ impl World {
                 self.after_broker();
             }
             Event::Trouble(trouble) => self.trouble(trouble),
+            Event::Stream(event) => self.on_stream(event),
         }
     }
 

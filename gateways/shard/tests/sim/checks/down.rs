@@ -128,10 +128,10 @@ impl Downlinks {
         }
     }
 
-    pub(super) fn restarts(&mut self, crash: bool, changes: bool) {
+    pub(super) fn restarts(&mut self, crash: bool, changes: bool, line_opened_at: u64) {
         self.crashed |= crash;
         for downlink in &mut self.downlinks {
-            downlink.again |= crash || changes;
+            downlink.again |= crash || changes || downlink.at <= line_opened_at + RESTORED_MS;
             if changes {
                 downlink.owed.values_mut().for_each(|owed| owed.must = 0);
             }
@@ -164,6 +164,8 @@ impl Downlinks {
     }
 }
 
+/// The longest that it takes a link to ask for its subscriptions.
+const RESTORED_MS: u64 = 500;
 /// The longest that something changed is not in the store.
 pub(super) const UNWRITTEN_MS: u64 = 100;
 

@@ -26,6 +26,15 @@ pub(crate) struct Tally {
     pub(crate) held_too_many: u64,
     /// Those of them that it would have had to get.
     pub(crate) missed: u64,
+    /// Messages of raw TCP devices, and to them.
+    pub(crate) streamed: u64,
+    pub(crate) commanded: u64,
+    /// Messages to raw TCP devices for which there was no room.
+    pub(crate) commands_dropped: u64,
+    /// Connections that were cut, handed to another shard, and turned away at a gate.
+    pub(crate) cuts: u64,
+    pub(crate) handed_over: u64,
+    pub(crate) shut_out: u64,
 }
 
 impl std::ops::AddAssign for Tally {
@@ -45,5 +54,11 @@ impl std::ops::AddAssign for Tally {
         self.naps += other.naps;
         self.held_too_many += other.held_too_many;
         self.missed += other.missed;
+        self.streamed += other.streamed;
+        self.commanded += other.commanded;
+        self.commands_dropped += other.commands_dropped;
+        self.cuts += other.cuts;
+        self.handed_over += other.handed_over;
+        self.shut_out += other.shut_out;
     }
 }
