@@ -1,4 +1,4 @@
-//! `tidegate bench mqttsn` against a gateway of ours with the embedded broker.
+//! `tidegate bench` against gateways of ours with the embedded broker.
 
 use serde_json::Value;
 
@@ -15,6 +15,14 @@ fn words(gateway: &Tidegate, line: &str) -> Vec<String> {
 fn bench(gateway: &Tidegate, line: &str) -> Outcome {
     let words = words(gateway, line);
     tidegate(&words.iter().map(String::as_str).collect::<Vec<_>>(), &[])
+}
+
+fn bench_tcp(gateway: &Tidegate, line: &str) -> Value {
+    let (address, broker) = (gateway.tcp(), gateway.broker_port());
+    let line = format!("bench tcp {line} --json --gateway {address} --broker 127.0.0.1:{broker}");
+    let outcome = tidegate(&line.split_whitespace().collect::<Vec<_>>(), &[]);
+    assert_eq!((outcome.code, outcome.errors.as_str()), (Some(0), ""), "{line}");
+    report(&outcome)
 }
 
 /// Standard output must be one JSON object and nothing else.
@@ -137,4 +145,48 @@ fn a_command_line_that_asks_for_nonsense_is_exit_code_2() {
         tidegate(&["bench", "mqttsn", "down", "--fan-out", "--clients", "1000000", "--messages", "1000000"], &[]);
     assert_eq!(outcome.code, Some(2));
     assert!(outcome.errors.starts_with("tidegate: 1000000000000 arrivals"), "{}", outcome.errors);
+}
+
+#[test]
+fn messages_of_sockets_arrive_whole_one_a_write_or_many_and_reach_the_devices() {
+    let gateway = Setup::new().start().ready();
+    for pipeline in [1, 20] {
+        let (pid, load) = (gateway.id(), "up --clients 20 --messages 400 --rate 4000");
+        let report = bench_tcp(&gateway, &format!("{load} --pipeline {pipeline} --pid {pid} --broker-pid {pid}"));
+        assert_eq!((&report["scenario"], &report["framing"]), (&"up".into(), &"emqx".into()));
+        assert_eq!(
+            counts(&report, ["sent", "arrived", "lost", "duplicates", "foreign", "closed"]),
+            [400, 400, 0, 0, 0, 0]
+        );
+        for figure in ["gateway_cpu_s_per_100k", "broker_cpu_s", "latency_p99_us", "gateway_rss_per_client_b"] {
+            assert!(report[figure].is_f64(), "{figure} in {report}");
+        }
+    }
+    let report = bench_tcp(&gateway, "down --qos 1 --clients 10 --messages 200 --rate 1000");
+    assert_eq!(counts(&report, ["published", "arrived", "lost", "duplicates", "foreign"]), [200, 200, 0, 0, 0]);
+    assert_eq!(gateway.metric("tidegate_sessions{protocol=\"tcp\",state=\"active\"}"), 0, "they said good-bye");
+}
+
+#[test]
+fn sockets_are_connected_and_kept_alive() {
+    let gateway = Setup::new().set("GATEWAYS__TCP__LISTENERS__TCP__DEFAULT__MAX_CONN_RATE", "0").start().ready();
+    let connect = bench_tcp(&gateway, &format!("connect --clients 500 --pid {}", gateway.id()));
+    assert_eq!(counts(&connect, ["accepted", "refused", "unanswered", "closed"]), [500, 0, 0, 0]);
+    let idle = bench_tcp(&gateway, "idle --clients 100 --hold 1s --ping 1s");
+    let [sent, answered, closed] = counts(&idle, ["ping", "pong", "closed"]);
+    assert!(sent > 0 && (answered, closed) == (sent, 0), "{idle}");
+}
+
+#[test]
+fn devices_that_speak_lines_are_a_load_too() {
+    let gateway = Setup::new()
+        .set("GATEWAYS__TCP__LISTENERS__TCP__DEFAULT__FRAMING", "line")
+        .set("GATEWAYS__TCP__LISTENERS__TCP__DEFAULT__CLIENT_ID", "first-frame")
+        .start()
+        .ready();
+    for line in ["up --clients 5 --messages 200 --rate 2000", "down --clients 5 --messages 100 --rate 1000"] {
+        let report = bench_tcp(&gateway, &format!("{line} --framing line"));
+        assert_eq!(counts(&report, ["lost", "duplicates", "foreign"]), [0, 0, 0], "{report}");
+        assert!(report["arrived"].as_u64() >= Some(100), "{report}");
+    }
 }

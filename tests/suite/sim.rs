@@ -1,4 +1,4 @@
-//! `tidegate sim mqttsn` on a gateway of ours with the embedded broker.
+//! `tidegate sim` on gateways of ours with the embedded broker.
 
 use serde_json::Value;
 
@@ -111,4 +111,39 @@ fn quiet_devices_say_nothing_and_no_gateway_is_a_failure() {
     let expected = format!("tidegate: gateway: nothing listens at {nobody}");
     assert_eq!((outcome.code, outcome.errors.as_str()), (Some(1), expected.as_str()));
     assert_eq!(tidegate(&["sim", "mqttsn", "--qos", "3"], &[]).code, Some(2));
+}
+
+#[test]
+fn sockets_send_readings_hear_commands_and_leave_politely() {
+    let gateway = Setup::new().start().ready();
+    let mut listener = MqttClient::connect("listener", gateway.broker_port());
+    listener.subscribe("tcp/+/up", 1);
+    let address = gateway.tcp().to_string();
+    let line = "sim tcp --devices 2 --prefix lab- --interval 1h --gateway";
+    let mut sim = Tool::start(&line.split(' ').chain([address.as_str()]).collect::<Vec<_>>());
+    let mut topics = [listener.message(), listener.message()].map(|message| {
+        assert!(json(&message.payload)["temperature"].is_f64(), "{message:?}");
+        message.topic
+    });
+    topics.sort_unstable();
+    assert_eq!(topics, ["tcp/lab-1/up", "tcp/lab-2/up"]);
+    let mut ops = MqttClient::connect("ops", gateway.broker_port());
+    ops.publish("tcp/lab-2/dn", "{\"fan\":\"on\"}", false);
+    let told = sim.output.find(|line| line.contains("received")).expect("the command");
+    assert!(told.ends_with("lab-2     received {\"fan\":\"on\"}"), "{told}");
+    sim.signal("INT");
+    let outcome = sim.outcome();
+    assert_eq!((outcome.code, outcome.errors.as_str()), (Some(0), ""));
+    assert_eq!(outcome.output.lines().filter(|line| line.ends_with("  left")).count(), 2, "{}", outcome.output);
+    assert_eq!(gateway.metric("tidegate_sessions{protocol=\"tcp\",state=\"active\"}"), 0);
+}
+
+#[test]
+fn sockets_that_nobody_lets_in_are_a_failure() {
+    let gateway = Setup::new().set("AUTH__ALLOW_ANONYMOUS", "false").start().ready();
+    let address = gateway.tcp().to_string();
+    let outcome = tidegate(&["sim", "tcp", "--devices", "2", "--duration", "500ms", "--gateway", &address], &[]);
+    assert_eq!(outcome.code, Some(1));
+    assert!(outcome.output.contains("not let in: "), "{}", outcome.output);
+    assert_eq!(outcome.errors, format!("tidegate: gateway: {address} took none of the devices"));
 }
