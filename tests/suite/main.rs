@@ -26,6 +26,7 @@ mod mqtt;
 mod other_broker;
 mod passwd;
 mod process;
+mod proxied;
 mod reload;
 mod sessions;
 mod shared_link;

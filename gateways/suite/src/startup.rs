@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use bridge_core::config::{BrokerConfig, BrokerUrl, LinkMode};
 use bridge_core::template::{Literals, Template, Values};
-use config::Config;
+use config::{Config, Listener, ListenerKind};
 
 use crate::gateways::GATEWAYS;
 
@@ -110,10 +110,12 @@ impl Overview<'_> {
         }
     }
 
-    /// Where the first listener of this protocol and transport is, and its key.
-    pub(crate) fn listener(&self, protocol: &str, transport: &str) -> Option<(SocketAddr, &str)> {
-        let row = self.rows.iter().find(|row| row.protocol == protocol && row.transport == transport);
-        row.map(|row| (row.address, row.note.as_str()))
+    /// The first listener of this gateway and kind, and where it is.
+    pub(crate) fn listener(&self, gateway: &str, kind: ListenerKind) -> Option<(Listener<'_>, SocketAddr)> {
+        let mut listeners = self.config.listeners().into_iter();
+        let listener = listeners.find(|listener| listener.gateway == gateway && listener.kind == kind)?;
+        let key = listener.key().to_string();
+        self.rows.iter().find(|row| row.note == key).map(|row| (listener, row.address))
     }
 
     /// A template of topics with these values in it; `None` where they do not fit.

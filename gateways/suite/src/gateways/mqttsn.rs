@@ -4,7 +4,7 @@ use ::mqttsn::{Broadcast, Mqttsn, MqttsnConfig};
 use bridge_core::live::Live;
 use bridge_core::peer::{GatewayId, ListenerId};
 use bridge_core::template::Values;
-use config::Config;
+use config::{Config, ListenerKind};
 
 use super::{Gateway, Made};
 use crate::advertise;
@@ -45,10 +45,8 @@ impl Gateway for MqttsnGateway {
 /// QoS −1 needs no connection.
 pub(super) fn trial(overview: &Overview<'_>) -> Option<Trial> {
     let machine = &overview.config.gateways.mqttsn.machine;
-    let (address, key) = overview.listener("MQTT-SN", "udp").filter(|_| machine.qos_minus_one)?;
-    let listeners = &overview.config.gateways.mqttsn.listeners.udp;
-    let (_, listener) = listeners.iter().find(|(name, _)| key.ends_with(name.as_str()))?;
-    if listener.proxy_protocol {
+    let (listener, address) = overview.listener("mqttsn", ListenerKind::Udp)?;
+    if !machine.qos_minus_one || listener.config.proxy_protocol {
         return None;
     }
     let device = reached_from_here(address);
@@ -61,7 +59,9 @@ pub(super) fn trial(overview: &Overview<'_>) -> Option<Trial> {
         endpoint_name: None,
         node: Some(overview.node),
     };
-    let topic = format!("{}hi", overview.rendered(&machine.mountpoint, &values)?);
+    let own = &listener.config.mountpoint;
+    let mountpoint = if own.is_empty() { &machine.mountpoint } else { own };
+    let topic = format!("{}hi", overview.rendered(mountpoint, &values)?);
     // PUBLISH, 12 octets, QoS −1 and a short topic name (MQTT-SN 1.2 §5.4.12): octal, which every printf has.
     let send = format!("printf '\\014\\014bhi\\000\\000hello' | nc -u -w1 {} {}", device.ip(), device.port());
     Some(Trial { topic, send })

@@ -59,12 +59,12 @@ impl Gateway for TcpGateway {
 
 /// A device that comes in and sends one message, while credentials are nobody's business.
 pub(super) fn trial(overview: &Overview<'_>) -> Option<Trial> {
-    let (address, key) = overview.listener("TCP", "tcp")?;
+    let (listener, address) = overview.listener("tcp", ListenerKind::Tcp)?;
     let config = overview.config;
-    let open = config.auth.chain.is_empty() && config.auth.allow_anonymous != Some(false);
-    let listener = config.gateways.tcp.listeners.tcp.iter().find(|(name, _)| key.ends_with(name.as_str()))?.1;
-    let plain = listener.protocol.framing == FramingKind::Emqx && !listener.common.proxy_protocol;
-    if !open || !plain || config.broker.link.mode == LinkMode::PerDevice {
+    let framing = config.gateways.tcp.listeners.tcp.get(listener.name)?.protocol.framing;
+    let anybody = config.auth.chain.is_empty() && config.auth.allow_anonymous != Some(false);
+    let own_links = config.broker.link.mode == LinkMode::PerDevice;
+    if framing != FramingKind::Emqx || listener.config.proxy_protocol || !anybody || own_links {
         return None;
     }
     let device = reached_from_here(address);
@@ -77,8 +77,8 @@ pub(super) fn trial(overview: &Overview<'_>) -> Option<Trial> {
         node: Some(overview.node),
     };
     let machine = &config.gateways.tcp.machine;
-    let mountpoint =
-        if listener.common.mountpoint.is_empty() { &machine.mountpoint } else { &listener.common.mountpoint };
+    let own = &listener.config.mountpoint;
+    let mountpoint = if own.is_empty() { &machine.mountpoint } else { own };
     let topic = [mountpoint, &machine.up_topic].map(|template| overview.rendered(template, &values));
     let [Some(mountpoint), Some(topic)] = topic else { return None };
     // CONNECT as `demo` with a keepalive of 60 s, DATATRANS with `hello`: octal, which every printf has.
