@@ -7,7 +7,7 @@
 mod admissions;
 mod psk;
 
-pub use admissions::{Admissions, Decided, MAX_WAITING};
+pub use admissions::{Admissions, Decided, MAX_WAITING, OwnRequest};
 pub use psk::PskKeys;
 
 use crate::peer::{GatewayId, ListenerId};

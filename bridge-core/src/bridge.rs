@@ -8,6 +8,7 @@ mod inbound;
 mod limited;
 mod lines;
 mod memory;
+mod own;
 mod policy;
 mod settings;
 mod subscriptions;
@@ -17,6 +18,7 @@ mod tests;
 pub use inbound::{Arrival, Recipient};
 pub use lines::LinkId;
 pub use memory::{FilterRecord, LinkChanges};
+pub use own::OwnLinks;
 pub use policy::Policy;
 pub use settings::{BridgeSettings, ListenerRules, NodeStatus};
 
@@ -29,16 +31,17 @@ use crate::link::{Link, LinkEvent, Origin};
 use crate::meter::{Counts, Meter};
 use crate::metrics::BridgeCount;
 use crate::peer::GatewayId;
-use crate::publication::Publication;
+use crate::publication::{Publication, Stored};
 use crate::slab::Slab;
 use crate::template::Mountpoint;
 use crate::time::{Deadline, Now, earliest};
-use crate::uplink::{ClientRef, Connect, Ending, Identity, OwnLink, Refusal, Taken, Token, Uplink};
+use crate::uplink::{ClientRef, Connect, Ending, Identity, OwnLink, Receipt, Refusal, Taken, Token, Uplink};
 use crate::upstream::Upstream;
 use client::Client;
 use codec_mqtt::Qos;
 use foldhash::quality::FixedState;
 use lines::{Line, Lines};
+use own::Fleet;
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -97,6 +100,21 @@ pub enum Notice {
         /// The broker has sent what it had kept, or cannot.
         outcome: Result<(), Refusal>,
     },
+    /// A message that came for a client before its machine had taken its MQTT connection.
+    Message {
+        /// Whose machine.
+        gateway: GatewayId,
+        /// The machine's number for the client.
+        client: Token,
+        /// Without the mountpoint.
+        message: Stored,
+        /// The broker's, which is no more than the subscription's.
+        qos: Qos,
+        /// The subscription; [`Token::NONE`] where none is known.
+        subscription: Token,
+        /// See [`Delivery::receipt`](crate::downlink::Delivery::receipt).
+        receipt: Option<Receipt>,
+    },
     /// There is room again; for every machine.
     Room,
     /// The broker went away, or is back; for every machine.
@@ -124,6 +142,10 @@ pub struct Bridge {
     access: AccessControl,
     limits: Limits,
     events: Option<Events>,
+    /// The links of single clients, where they have any.
+    fleet: Option<Box<Fleet>>,
+    /// The latest time handed in.
+    now: Now,
     counts: Counts<BridgeCount>,
 }
 
@@ -133,8 +155,13 @@ impl Bridge {
     pub fn new(settings: BridgeSettings) -> Self {
         let line = |(number, link)| {
             let seed = settings.seed.wrapping_add(number);
-            Line::new(Link::new(link, seed), Upstream::new(seed)).remembering()
+            Line::shared(Link::new(link, seed), Upstream::new(seed)).remembering()
         };
+        let mut admissions = Admissions::new(settings.policy.auth);
+        if settings.policy.own_links.is_some() {
+            admissions.give_own_links();
+        }
+        let fleet = settings.policy.own_links.map(|links| Box::new(Fleet::new(links, settings.seed)));
         Self {
             lines: Lines::new((1..).zip(settings.links).map(line)),
             clients: Slab::default(),
@@ -146,10 +173,12 @@ impl Bridge {
             reachable: false,
             notices: VecDeque::new(),
             recipients: Vec::new(),
-            admissions: Admissions::new(settings.policy.auth),
+            admissions,
             access: AccessControl::new(settings.policy.acl),
             limits: Limits::new(&settings.policy.listeners),
             events: settings.policy.events.map(Events::new),
+            fleet,
+            now: Now { mono_ms: 0, wall_ms: 0 },
             counts: Counts::default(),
         }
     }
@@ -158,12 +187,22 @@ impl Bridge {
     ///
     /// # Errors
     /// [`Refusal::BadIdentity`] when its client id or user name would break out of its level in the listener's
-    /// mountpoint, [`Refusal::Limit`] when 2^32 clients are there already.
+    /// mountpoint, [`Refusal::Limit`] when 2^32 clients are there already, [`Refusal::BrokerAway`] when the MQTT connection
+    /// that it is to have is gone.
     pub fn connect(&mut self, handle: Token, who: &Connect<'_>) -> Result<ClientRef, Refusal> {
         let mount = self.mountpoint(who)?;
-        let link = if who.connectionless { FIRST } else { self.link_of(who.id.as_str()) };
+        let own = who.link.map(|own| if self.may_take(own) { Ok(LinkId(own.0)) } else { Err(Refusal::BrokerAway) });
+        let link = match own.transpose()? {
+            Some(own) => own,
+            None if who.connectionless => FIRST,
+            None => self.link_of(who.id.as_str()),
+        };
         let client = Client::new(handle, who, link, mount);
-        self.clients.insert(client).map(ClientRef).ok_or(Refusal::Limit)
+        let client = self.clients.insert(client).map(ClientRef).ok_or(Refusal::Limit)?;
+        if who.link.is_some() {
+            self.take_link(self.now, client, link);
+        }
+        Ok(client)
     }
 
     /// Takes one word of a client.
@@ -175,12 +214,16 @@ impl Bridge {
             }
             Uplink::Resubscribe { token, filter, qos } => self.resubscribe(now, client, token, filter, qos),
             Uplink::Unsubscribe { token, filter } => self.unsubscribe(now, client, token, filter),
-            Uplink::PublishWill(will) => self.publish(now, client, None, &will),
-            Uplink::Relink(_) | Uplink::Delivered(_) | Uplink::SetWill(_) | Uplink::Doze | Uplink::Wake => Taken::Done,
+            Uplink::PublishWill(will) => self.publish_will(now, client, &will),
+            Uplink::SetWill(will) => self.set_will(now, client, will.as_ref()),
+            Uplink::Relink(own) => self.relink(now, client, own),
+            Uplink::Delivered(receipt) => self.delivered(now, receipt),
+            Uplink::Doze => self.doze(now, client),
+            Uplink::Wake => self.wake(now, client),
             Uplink::Online(online) => self.online(now, client, online),
             Uplink::Moved(address) => self.moved(client, address),
             Uplink::Offline(ending) => self.offline(now, client, ending),
-            Uplink::Disconnect => self.disconnect(client),
+            Uplink::Disconnect => self.disconnect(now, client),
         }
     }
 
@@ -189,24 +232,31 @@ impl Bridge {
         if let Err(refusal) = sender.may(&mut self.access, now, Action::Publish, what.topic.as_str()) {
             return Taken::Denied(refusal);
         }
-        let Some(line) = self.lines.get_mut(sender.link) else { return Taken::Full };
+        // Only a client's own link may be gone.
+        let Some(line) = self.lines.get_mut(sender.link) else { return Taken::Denied(Refusal::BrokerAway) };
         let origin = token.map(|token| Origin { gateway: sender.gateway, client: sender.handle, token });
-        line.link.publish(now, origin, sender.mount.prefix(), what)
+        let taken = line.link.publish(now, origin, sender.mount.prefix(), what);
+        if taken == Taken::Full
+            && let Some(fleet) = self.fleet.as_deref_mut()
+        {
+            fleet.is_full = true;
+        }
+        taken
     }
 
-    fn disconnect(&mut self, client: ClientRef) -> Taken {
+    fn disconnect(&mut self, now: Now, client: ClientRef) -> Taken {
         let Some(who) = self.clients.remove(client.0) else { return Taken::Denied(Refusal::NoSuchClient) };
-        let Some(line) = self.lines.get_mut(who.link) else { return Taken::Done };
+        let Some((link, trunk)) = self.lines.get_mut(who.link).and_then(Line::shared_parts) else {
+            self.part(now, who.link);
+            return Taken::Done;
+        };
         for place in who.places {
-            if let Some(text) = line.upstream.leave(place.filter, client, place.subscription) {
-                line.link.unsubscribe(&text);
+            if let Some(text) = trunk.upstream.leave(place.filter, client, place.subscription) {
+                link.unsubscribe(&text);
             }
         }
         Taken::Done
     }
-
-    /// The client is not let in after all: its own MQTT connection ends.
-    pub const fn dismiss(&mut self, _link: OwnLink) {}
 
     /// Whether [`Bridge::connect`] will take the client, as far as its names are concerned: to be asked before anybody gives
     /// way to it.
@@ -239,11 +289,22 @@ impl Bridge {
     /// Works through what the links have said since the last call: turns it into notices. To be called after anything
     /// was done with a link.
     pub fn settle(&mut self, now: Now) {
+        self.now = self.now.max(now);
         let mut changed = false;
-        while let Some(line) = self.lines.take_marked() {
-            changed = true;
-            self.settle_line(now, line);
-            self.lines.looked_at(line);
+        loop {
+            self.ask_broker(now);
+            while let Some(line) = self.lines.take_marked() {
+                changed = true;
+                self.settle_line(now, line);
+                if !self.lines.is_shared(line) {
+                    self.tend_own(now, line);
+                    self.settle_line(now, line);
+                }
+                self.lines.looked_at(line);
+            }
+            if !self.pace(now) {
+                break;
+            }
         }
         let reachable = if changed { self.all_ready() } else { self.reachable };
         if reachable != self.reachable {
@@ -263,6 +324,9 @@ impl Bridge {
     }
 
     fn on_event(&mut self, now: Now, number: LinkId, event: LinkEvent) {
+        if !self.lines.is_shared(number) {
+            return self.on_own_event(now, number, &event);
+        }
         match event {
             LinkEvent::Settled { origin, outcome } => {
                 let Origin { gateway, client, token } = origin;
@@ -271,13 +335,13 @@ impl Bridge {
             LinkEvent::Subscribed { id, granted } => self.on_suback(now, number, id, granted),
             LinkEvent::Up { session_present } => self.on_up(now, number, session_present),
             LinkEvent::Unsubscribed { filter } => {
-                if let Some(line) = self.lines.get_mut(number) {
-                    line.upstream.gone(&filter);
+                if let Some((_, trunk)) = self.lines.get_mut(number).and_then(Line::shared_parts) {
+                    trunk.upstream.gone(&filter);
                 }
             }
             LinkEvent::Down => {
-                if let Some(line) = self.lines.get_mut(number) {
-                    line.restoring = None;
+                if let Some((_, trunk)) = self.lines.get_mut(number).and_then(Line::shared_parts) {
+                    trunk.restoring = None;
                 }
             }
             LinkEvent::Room => {
@@ -288,6 +352,8 @@ impl Bridge {
                 }
                 self.notices.push_back(Notice::Room);
             }
+            // Of links of single clients only.
+            LinkEvent::Refused { .. } | LinkEvent::Unreached | LinkEvent::Over(_) | LinkEvent::Caught => {}
         }
     }
 
@@ -305,11 +371,13 @@ impl Bridge {
     pub fn drain(&mut self, now: Now) {
         self.draining = true;
         // While the first link is away its will has said so; else its goodbye takes the will back.
-        if self.lines.get(FIRST).is_some_and(|line| line.restoring.is_some()) {
+        if self.lines.get(FIRST).is_some_and(|line| line.link.is_online()) {
             self.publish_status(now, false);
         }
-        for line in self.lines.ids() {
-            if let Some(line) = self.lines.get_mut(line) {
+        for id in self.lines.ids() {
+            // Who is not in does not come in any more.
+            self.refuse(now, id, Refusal::Busy);
+            if let Some(line) = self.lines.get_mut(id) {
                 line.link.drain(now);
             }
         }
@@ -324,7 +392,7 @@ impl Bridge {
     /// When [`Bridge::timer`] is due.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Deadline> {
-        earliest(self.lines.next_deadline(), self.admissions.next_deadline())
+        earliest(earliest(self.lines.next_deadline(), self.next_turn()), self.admissions.next_deadline())
     }
 
     /// Time has come to `now`. [`Bridge::settle`] must follow.
@@ -367,15 +435,22 @@ impl Bridge {
     #[must_use]
     pub fn meters(&self) -> Vec<Arc<Meter>> {
         let links = self.lines.iter_shared().map(|line| line.link.meter());
-        [self.counts.meter(), self.admissions.meter(), self.access.meter()].into_iter().chain(links).collect()
+        let own = self.fleet.iter().flat_map(|fleet| fleet.meters());
+        [self.counts.meter(), self.admissions.meter(), self.access.meter()]
+            .into_iter()
+            .chain(links)
+            .chain(own)
+            .collect()
     }
 
     /// Brings the gauges up to date.
     pub fn gauge(&self) {
         self.admissions.gauge();
         self.counts.set(BridgeCount::Clients, self.clients.len() as u64);
-        let filters: usize = self.lines.iter().map(|line| line.upstream.len()).sum();
+        let filters: usize =
+            self.lines.iter_shared().filter_map(|line| line.trunk.as_ref()).map(|trunk| trunk.upstream.len()).sum();
         self.counts.set(BridgeCount::Filters, filters as u64);
+        self.gauge_own();
     }
 }
 

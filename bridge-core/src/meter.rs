@@ -64,6 +64,13 @@ pub struct Counts<C> {
     what: PhantomData<C>,
 }
 
+/// Another hand on the same meter, for parts that count into one place. They must be on one shard.
+impl<C> Clone for Counts<C> {
+    fn clone(&self) -> Self {
+        Self { meter: Arc::clone(&self.meter), what: PhantomData }
+    }
+}
+
 impl<C: Count> Default for Counts<C> {
     fn default() -> Self {
         let cells = C::SERIES.iter().map(|_| AtomicU64::new(0)).collect();

@@ -92,6 +92,22 @@ pub const STREAM_BYTES: Family =
 /// Connections of devices: system calls.
 pub const STREAM_CALLS: Family =
     counter("tidegate_stream_calls_total", "Attempts to read from connections of devices, and writes to them");
+/// MQTT connections of single clients.
+pub const CLIENT_LINKS: Family = gauge("tidegate_client_links", "MQTT connections of single clients, by state");
+/// Those that the broker did not let in.
+pub const CLIENT_LINKS_REFUSED: Family = counter(
+    "tidegate_client_links_refused_total",
+    "MQTT connections of single clients that came to nothing, by reason",
+);
+/// Those that the broker ended.
+pub const CLIENT_LINKS_ENDED: Family =
+    counter("tidegate_client_links_ended_total", "MQTT connections of single clients that the broker ended for good");
+/// Those that came back.
+pub const CLIENT_LINKS_RECONNECTED: Family = counter(
+    "tidegate_client_links_reconnected_total",
+    "MQTT connections of single clients that were lost and came back",
+);
+
 /// Messages between shards.
 pub const POSTED: Family =
     counter("tidegate_posted_total", "Messages that were to go to the shard where their client lives");

@@ -10,6 +10,8 @@
 use crate::publication::Stored;
 use codec_mqtt::Qos;
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What a queue may hold; both lines together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +20,55 @@ pub struct QueueLimits {
     pub max_bytes: usize,
     /// Messages.
     pub max_messages: usize,
+}
+
+/// What many queues of one shard may hold together: one thread counts.
+#[derive(Debug)]
+pub struct Budget {
+    limits: QueueLimits,
+    bytes: AtomicUsize,
+    messages: AtomicUsize,
+}
+
+impl Budget {
+    /// Nothing is held yet.
+    #[must_use]
+    pub const fn new(limits: QueueLimits) -> Self {
+        Self { limits, bytes: AtomicUsize::new(0), messages: AtomicUsize::new(0) }
+    }
+
+    /// Messages that all of them hold.
+    #[must_use]
+    pub fn messages(&self) -> usize {
+        self.messages.load(Ordering::Relaxed)
+    }
+
+    /// Octets of those, as the limit counts them.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// True while an eighth of both limits is free.
+    #[must_use]
+    pub fn is_roomy(&self) -> bool {
+        let mark = |limit: usize| limit - limit / 8;
+        self.messages() < mark(self.limits.max_messages) && self.bytes() < mark(self.limits.max_bytes)
+    }
+
+    fn fits(&self, bytes: usize) -> bool {
+        self.bytes().saturating_add(bytes) <= self.limits.max_bytes && self.messages() < self.limits.max_messages
+    }
+
+    fn take(&self, bytes: usize) {
+        self.bytes.store(self.bytes().saturating_add(bytes), Ordering::Relaxed);
+        self.messages.store(self.messages().saturating_add(1), Ordering::Relaxed);
+    }
+
+    fn give(&self, bytes: usize, messages: usize) {
+        self.bytes.store(self.bytes().saturating_sub(bytes), Ordering::Relaxed);
+        self.messages.store(self.messages().saturating_sub(messages), Ordering::Relaxed);
+    }
 }
 
 /// Messages in wait, each with a `T` that tells whom it concerns.
@@ -33,6 +84,8 @@ pub struct Queue<T> {
     lasting: Line<T>,
     /// Counts what comes in: tells which line's head is older.
     arrivals: u64,
+    /// What it shares with others.
+    budget: Option<Arc<Budget>>,
 }
 
 /// Why a message stayed out; it comes back with the answer.
@@ -61,9 +114,15 @@ impl<T> Queue<T> {
     /// An empty queue. It takes memory as it fills.
     #[must_use]
     pub const fn new(limits: QueueLimits) -> Self {
+        Self::within(limits, None)
+    }
+
+    /// An empty queue that shares what it may hold with others.
+    #[must_use]
+    pub const fn within(limits: QueueLimits, budget: Option<Arc<Budget>>) -> Self {
         let fleeting = Line { waiting: VecDeque::new(), bytes: 0 };
         let lasting = Line { waiting: VecDeque::new(), bytes: 0 };
-        Self { limits, fleeting, lasting, arrivals: 0 }
+        Self { limits, fleeting, lasting, arrivals: 0, budget }
     }
 
     /// Takes a message in, and says how many older ones of QoS 0 it had to throw away for it.
@@ -76,14 +135,23 @@ impl<T> Queue<T> {
             return Err(NoRoom::TooLarge(message, concerns));
         }
         let stays = self.lasting.bytes.saturating_add(bytes);
-        if stays > self.limits.max_bytes || self.lasting.waiting.len() >= self.limits.max_messages {
+        if stays > self.limits.max_bytes
+            || self.lasting.waiting.len() >= self.limits.max_messages
+            || !self.can_fit(bytes)
+        {
             return Err(NoRoom::Full(message, concerns));
         }
         let mut thrown_away = 0;
-        while !self.fits(bytes) && self.fleeting.pop().is_some() {
+        while !self.fits(bytes)
+            && let Some((old, _)) = self.fleeting.pop()
+        {
+            self.give(&old);
             thrown_away += 1;
         }
         self.arrivals += 1;
+        if let Some(budget) = &self.budget {
+            budget.take(bytes);
+        }
         let line = if message.qos == Qos::AtMostOnce { &mut self.fleeting } else { &mut self.lasting };
         line.bytes = line.bytes.saturating_add(bytes);
         line.waiting.push_back(Waiting { arrival: self.arrivals, message, concerns });
@@ -99,7 +167,23 @@ impl<T> Queue<T> {
             (None, Some(_)) => &mut self.lasting,
             (None, None) => return None,
         };
-        line.pop()
+        let (message, concerns) = line.pop()?;
+        self.give(&message);
+        Some((message, concerns))
+    }
+
+    /// What has left makes room for others.
+    fn give(&self, message: &Stored) {
+        if let Some(budget) = &self.budget {
+            budget.give(Line::<T>::cost(message), 1);
+        }
+    }
+
+    /// Gives back all memory, if nothing waits.
+    pub fn let_go(&mut self) {
+        if self.is_empty() {
+            (self.fleeting.waiting, self.lasting.waiting) = (VecDeque::new(), VecDeque::new());
+        }
     }
 
     /// Messages in wait.
@@ -132,7 +216,8 @@ impl<T> Queue<T> {
     #[must_use]
     pub fn is_roomy(&self) -> bool {
         let mark = |limit: usize| limit - limit / 8;
-        self.is_empty() || (self.len() < mark(self.limits.max_messages) && self.bytes() < mark(self.limits.max_bytes))
+        let alone = self.len() < mark(self.limits.max_messages) && self.bytes() < mark(self.limits.max_bytes);
+        (self.is_empty() || alone) && self.budget.as_ref().is_none_or(|budget| budget.is_roomy())
     }
 
     /// True while messages of QoS 1 and 2 take less than half of both limits: when those may come in that nobody waits for.
@@ -143,7 +228,28 @@ impl<T> Queue<T> {
     }
 
     fn fits(&self, bytes: usize) -> bool {
-        self.bytes().saturating_add(bytes) <= self.limits.max_bytes && self.len() < self.limits.max_messages
+        let shared = self.budget.as_ref().is_none_or(|budget| budget.fits(bytes));
+        shared && self.bytes().saturating_add(bytes) <= self.limits.max_bytes && self.len() < self.limits.max_messages
+    }
+
+    /// Whether what all may hold together leaves room, once our own QoS 0 has made some.
+    fn can_fit(&self, bytes: usize) -> bool {
+        let Some(budget) = &self.budget else { return true };
+        let (left, messages) = (budget.bytes().saturating_sub(self.fleeting.bytes), budget.messages());
+        left.saturating_add(bytes) <= budget.limits.max_bytes
+            && messages.saturating_sub(self.fleeting.waiting.len()) < budget.limits.max_messages
+    }
+}
+
+/// What a queue held makes room when it goes.
+impl<T> Drop for Queue<T> {
+    fn drop(&mut self) {
+        if let Some(budget) = &self.budget {
+            budget.give(
+                self.fleeting.bytes.saturating_add(self.lasting.bytes),
+                self.fleeting.waiting.len().saturating_add(self.lasting.waiting.len()),
+            );
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::metrics::{ADMISSIONS, ADMISSIONS_WAITING};
 use crate::peer::GatewayId;
 use crate::slab::{Key, Slab};
 use crate::time::{Deadline, Now};
-use crate::uplink::{Admission, Applicant, Identity, Refusal, Token};
+use crate::uplink::{Admission, Applicant, Identity, Refusal, SessionWish, Token};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -24,6 +24,21 @@ pub struct Decided {
     pub verdict: Result<Identity, Refusal>,
 }
 
+/// A client that the chain has let in, and that is to have an MQTT connection of its own: the broker has the last word.
+#[derive(Clone, Debug)]
+pub struct OwnRequest {
+    /// Whose machine.
+    pub gateway: GatewayId,
+    /// The machine's number for the applicant.
+    pub applicant: Token,
+    /// Who it is to us.
+    pub identity: Identity,
+    /// What the broker is shown: what the client gave, or what static entries put in its place.
+    pub credentials: Arc<Credentials>,
+    /// What it asks of its session there.
+    pub wish: SessionWish,
+}
+
 /// The chain as one shard goes through it. Each question has an id of its own, so that an answer that comes twice, or
 /// too late, finds nothing.
 #[derive(Debug)]
@@ -34,6 +49,9 @@ pub struct Admissions {
     deadlines: BTreeSet<(Deadline, Key)>,
     questions: VecDeque<Question>,
     decided: VecDeque<Decided>,
+    /// Clients have MQTT connections of their own.
+    own_links: bool,
+    own_requests: VecDeque<OwnRequest>,
     counts: Counts<AdmissionCount>,
 }
 
@@ -49,14 +67,16 @@ struct Waiting {
     /// The first entry that has not been heard.
     next: usize,
     deadline: Deadline,
+    /// It is to have an MQTT connection of its own.
+    wish: Option<SessionWish>,
 }
 
 /// What the entries up to the next store make of an applicant.
 enum Step<'r> {
     /// Ask there; then the entry with this number is next.
     Ask { entry: usize, shown: Shown<'r> },
-    /// It may come in under this name.
-    Welcome { username: &'r str },
+    /// It may come in with these, under that name.
+    Welcome { shown: Shown<'r> },
     /// There is no further store.
     End { shown: Shown<'r> },
 }
@@ -71,8 +91,20 @@ impl Admissions {
             deadlines: BTreeSet::new(),
             questions: VecDeque::new(),
             decided: VecDeque::new(),
+            own_links: false,
+            own_requests: VecDeque::new(),
             counts: Counts::default(),
         }
+    }
+
+    /// Who wants an MQTT connection of its own, and is let in, becomes an [`OwnRequest`] from now on.
+    pub fn give_own_links(&mut self) {
+        self.own_links = true;
+    }
+
+    /// The next client that is to have an MQTT connection of its own.
+    pub fn take_own_request(&mut self) -> Option<OwnRequest> {
+        self.own_requests.pop_front()
     }
 
     /// May it come in, and as whom? `applicant` is the machine's own number; what is [`Parked`](Admission::Parked) is
@@ -87,32 +119,27 @@ impl Admissions {
         }
         let username = if who.username.is_empty() { proven.unwrap_or_default() } else { who.username };
         if rules.open_listeners.contains(&who.listener) {
-            return granted(username);
+            return self.let_in(applicant, who, Shown { username, password: who.password.0, proven });
         }
         match step(&rules, who.gateway, 0, Shown { username, password: who.password.0, proven }) {
-            Step::Welcome { username } => {
+            Step::Welcome { shown } => {
                 self.counts.up(AdmissionCount::Granted);
-                granted(username)
+                self.let_in(applicant, who, shown)
             }
             Step::End { shown } => {
                 let verdict = rules.unheard(who.gateway, shown);
                 self.count(verdict);
                 match verdict {
-                    Ok(()) => granted(shown.username),
+                    Ok(()) => self.let_in(applicant, who, shown),
                     Err(refusal) => Admission::Refused(refusal),
                 }
             }
             Step::Ask { entry, shown } => {
-                let credentials = Arc::new(Credentials {
-                    client_id: who.id.as_str().into(),
-                    username: shown.username.into(),
-                    password: shown.password.into(),
-                    gateway: who.gateway,
-                    address: who.address,
-                });
+                let credentials = Arc::new(credentials(who, shown));
                 let deadline = now.after_ms(rules.timeout_ms);
                 let (gateway, proven) = (who.gateway, proven.map(Into::into));
-                let waiting = Waiting { gateway, applicant, credentials, proven, next: entry, deadline };
+                let wish = who.wants.filter(|_| self.own_links);
+                let waiting = Waiting { gateway, applicant, credentials, proven, next: entry, deadline, wish };
                 if self.ask(waiting) {
                     return Admission::Parked;
                 }
@@ -175,20 +202,19 @@ impl Admissions {
         match step(&rules, waiting.gateway, waiting.next, now) {
             Step::Ask { entry, shown: Shown { username, password, .. } } => {
                 waiting.next = entry;
-                if *username != *shown.username || *password != *shown.password {
-                    let (username, password) = (username.into(), password.into());
-                    waiting.credentials = Arc::new(Credentials { username, password, ..(*shown).clone() });
-                }
+                waiting.show(username, password);
                 let (gateway, applicant) = (waiting.gateway, waiting.applicant);
                 if !self.ask(waiting) {
                     self.counts.up(AdmissionCount::Busy);
                     self.decided.push_back(Decided { gateway, applicant, verdict: Err(Refusal::Busy) });
                 }
             }
-            Step::Welcome { username } => {
-                self.decide(&waiting, Ok(named(username)), AdmissionCount::Granted);
+            Step::Welcome { shown } => {
+                waiting.show(shown.username, shown.password);
+                self.decide(&waiting, Ok(named(shown.username)), AdmissionCount::Granted);
             }
             Step::End { shown } => {
+                waiting.show(shown.username, shown.password);
                 let verdict = rules.unheard(waiting.gateway, shown);
                 let count = if verdict.is_ok() { AdmissionCount::Granted } else { AdmissionCount::Denied };
                 self.decide(&waiting, verdict.map(|()| named(shown.username)), count);
@@ -252,11 +278,46 @@ impl Admissions {
     fn decide(&mut self, waiting: &Waiting, verdict: Result<Identity, Refusal>, count: AdmissionCount) {
         self.counts.up(count);
         let (gateway, applicant) = (waiting.gateway, waiting.applicant);
-        self.decided.push_back(Decided { gateway, applicant, verdict });
+        match (verdict, waiting.wish) {
+            (Ok(identity), Some(wish)) => {
+                let credentials = Arc::clone(&waiting.credentials);
+                self.own_requests.push_back(OwnRequest { gateway, applicant, identity, credentials, wish });
+            }
+            (verdict, _) => self.decided.push_back(Decided { gateway, applicant, verdict }),
+        }
+    }
+
+    /// Nothing has to be asked: it is let in, or goes on to the broker.
+    fn let_in(&mut self, applicant: Token, who: &Applicant<'_>, shown: Shown<'_>) -> Admission {
+        let identity = named(shown.username);
+        let Some(wish) = who.wants.filter(|_| self.own_links) else { return Admission::Granted(identity) };
+        let (gateway, credentials) = (who.gateway, Arc::new(credentials(who, shown)));
+        self.own_requests.push_back(OwnRequest { gateway, applicant, identity, credentials, wish });
+        Admission::Parked
     }
 
     fn count(&self, verdict: Result<(), Refusal>) {
         self.counts.up(if verdict.is_ok() { AdmissionCount::Granted } else { AdmissionCount::Denied });
+    }
+}
+
+impl Waiting {
+    /// What is shown to whoever is asked next.
+    fn show(&mut self, username: &str, password: &[u8]) {
+        if *username != *self.credentials.username || *password != *self.credentials.password {
+            let (username, password) = (username.into(), password.into());
+            self.credentials = Arc::new(Credentials { username, password, ..(*self.credentials).clone() });
+        }
+    }
+}
+
+fn credentials(who: &Applicant<'_>, shown: Shown<'_>) -> Credentials {
+    Credentials {
+        client_id: who.id.as_str().into(),
+        username: shown.username.into(),
+        password: shown.password.into(),
+        gateway: who.gateway,
+        address: who.address,
     }
 }
 
@@ -268,17 +329,13 @@ fn step<'r>(rules: &'r AuthRules, gateway: GatewayId, from: usize, mut shown: Sh
             EntryKind::Store(_) => return Step::Ask { entry, shown },
             EntryKind::Proven => {
                 if let Some(username) = shown.proven {
-                    return Step::Welcome { username };
+                    return Step::Welcome { shown: Shown { username, ..shown } };
                 }
             }
-            EntryKind::Broker => return Step::Welcome { username: shown.username },
+            EntryKind::Broker => return Step::Welcome { shown },
         }
     }
     Step::End { shown }
-}
-
-fn granted(username: &str) -> Admission {
-    Admission::Granted(named(username))
 }
 
 fn named(username: &str) -> Identity {

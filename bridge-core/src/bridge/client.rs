@@ -1,4 +1,5 @@
 use super::LinkId;
+use super::own::OwnFilter;
 use crate::acl::DecisionCache;
 use crate::limit::Spent;
 use crate::peer::{GatewayId, ListenerId};
@@ -27,6 +28,10 @@ pub(super) struct Client {
     pub(super) spent: Option<Box<Spent>>,
     /// Where it is subscribed on its link. Few: a list.
     pub(super) places: Vec<Place>,
+    /// Where it is subscribed, if it has, or had, a link of its own.
+    pub(super) filters: Vec<OwnFilter>,
+    /// The number of the last of those.
+    pub(super) last_filter_id: u32,
 }
 
 /// One subscription of a client.
@@ -50,6 +55,8 @@ impl Client {
             decisions: DecisionCache::default(),
             spent: None,
             places: Vec::new(),
+            filters: Vec::new(),
+            last_filter_id: 0,
         }
     }
 

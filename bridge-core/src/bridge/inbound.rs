@@ -1,12 +1,12 @@
 //! What the broker sends: bytes to a message and the list of those whom it concerns.
 
 use super::{Bridge, LinkId};
-use crate::link::AckDue;
+use crate::link::{AckDue, Inbound};
 use crate::peer::GatewayId;
 use crate::publication::{Publication, Shared};
 use crate::time::Now;
 use crate::topic::TopicName;
-use crate::uplink::Token;
+use crate::uplink::{Receipt, Token};
 use codec_mqtt::Qos;
 
 /// One subscription that gets a message.
@@ -20,8 +20,10 @@ pub struct Recipient {
     pub subscription: Token,
     /// The lesser of the message's QoS and the subscription's.
     pub qos: Qos,
+    /// The broker keeps its copy until this is [delivered](crate::uplink::Uplink::Delivered).
+    pub receipt: Option<Receipt>,
     /// Octets of mountpoint to take off the topic.
-    mount: u16,
+    pub(super) mount: u16,
 }
 
 /// A message from the broker that has to be handed out.
@@ -34,6 +36,10 @@ pub struct Arrival<'a> {
 }
 
 impl<'a> Arrival<'a> {
+    pub(super) const fn new(whole: Publication<'a>, recipients: Vec<Recipient>, due: AckDue) -> Self {
+        Self { whole, recipients, due }
+    }
+
     /// The message without the mountpoint of `recipient`; `None` if that were not a topic.
     #[must_use]
     pub fn seen_by(&self, recipient: &Recipient) -> Option<Publication<'a>> {
@@ -61,24 +67,41 @@ impl Bridge {
     /// many were consumed; the rest is to be offered again, with more behind it. [`Bridge::handed_out`] and, sooner or
     /// later, [`Bridge::acknowledge`] must follow a message, [`Bridge::settle`] the call.
     pub fn receive<'b>(&mut self, now: Now, from: LinkId, bytes: &'b [u8]) -> (usize, Option<Arrival<'b>>) {
-        let Some(line) = self.lines.get_mut(from) else { return (bytes.len(), None) };
-        let received = line.link.receive(now, bytes);
-        let Some(inbound) = received.message else { return (received.consumed, None) };
-        // What came before the message may say whom it concerns.
-        self.settle_line(now, from);
+        let mut consumed = 0;
+        loop {
+            let rest = bytes.get(consumed..).unwrap_or_default();
+            let Some(line) = self.lines.get_mut(from) else { return (bytes.len(), None) };
+            let received = line.link.receive(now, rest);
+            consumed = consumed.saturating_add(received.consumed);
+            let Some(inbound) = received.message else { return (consumed, None) };
+            // What came before the message may say whom it concerns.
+            self.settle_line(now, from);
+            let arrival = if self.lines.is_shared(from) {
+                self.receive_shared(from, inbound)
+            } else {
+                self.receive_alone(now, from, inbound)
+            };
+            if arrival.is_some() {
+                return (consumed, arrival);
+            }
+        }
+    }
+
+    fn receive_shared<'b>(&mut self, from: LinkId, inbound: Inbound<'b>) -> Option<Arrival<'b>> {
         let mut recipients = std::mem::take(&mut self.recipients);
         let whole = inbound.publication;
-        let Some(line) = self.lines.get_mut(from) else { return (received.consumed, None) };
-        line.upstream.recipients(whole.topic.as_str(), inbound.subscription_ids(), whole.retain, |who, qos| {
+        let (_, trunk) = self.lines.get_mut(from)?.shared_parts()?;
+        trunk.upstream.recipients(whole.topic.as_str(), inbound.subscription_ids(), whole.retain, |who, qos| {
             recipients.push(Recipient {
                 gateway: who.gateway,
                 client: who.handle,
                 subscription: who.subscription,
                 qos: qos.min(whole.qos),
+                receipt: None,
                 mount: who.mount,
             });
         });
-        (received.consumed, Some(Arrival { whole, recipients, due: inbound.due }))
+        Some(Arrival { whole, recipients, due: inbound.due })
     }
 
     /// The message has been handed out. Returns what the broker is to be told once nobody needs it any more.

@@ -5,9 +5,10 @@
 //! and then tells the driver, and by the timers, which lie on a wheel.
 
 use super::memory::Memory;
+use super::own::Own;
 use crate::link::{Link, LinkEvent, Wish};
 use crate::slab::{Key, Slab};
-use crate::time::{Deadline, Now};
+use crate::time::{Deadline, Now, earliest};
 use crate::upstream::Upstream;
 use crate::wheel::{TimerId, Wheel};
 use std::collections::VecDeque;
@@ -24,14 +25,25 @@ impl LinkId {
     }
 }
 
-/// One link and what it holds at the broker.
+/// What a link of many clients holds at the broker.
 #[derive(Debug)]
-pub(super) struct Line {
-    pub(super) link: Link,
+pub(super) struct Trunk {
     pub(super) upstream: Upstream,
     /// SUBSCRIBEs of the restoration that are not answered yet; `None` = not online.
     pub(super) restoring: Option<Vec<u32>>,
     pub(super) memory: Memory,
+}
+
+/// One link, and whose it is.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) link: Link,
+    /// Of a link of many clients.
+    pub(super) trunk: Option<Box<Trunk>>,
+    /// Of a client's own.
+    pub(super) own: Option<Box<Own>>,
+    /// It is to be looked at then, too.
+    pub(super) watch: Option<Deadline>,
     /// It is in the list of those to be looked at.
     marked: bool,
     /// It is in the line of those to be visited.
@@ -41,14 +53,29 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) fn new(link: Link, upstream: Upstream) -> Self {
-        let memory = Memory::default();
-        Self { link, upstream, restoring: None, memory, marked: false, called: false, timer: None }
+    /// For many clients.
+    pub(super) fn shared(link: Link, upstream: Upstream) -> Self {
+        let trunk = Trunk { upstream, restoring: None, memory: Memory::default() };
+        Self { trunk: Some(Box::new(trunk)), ..Self::new(link) }
+    }
+
+    /// For one client alone.
+    pub(super) fn own(link: Link, own: Own) -> Self {
+        Self { own: Some(Box::new(own)), ..Self::new(link) }
+    }
+
+    const fn new(link: Link) -> Self {
+        Self { link, trunk: None, own: None, watch: None, marked: false, called: false, timer: None }
+    }
+
+    /// The parts of a line of many clients.
+    pub(super) fn shared_parts(&mut self) -> Option<(&mut Link, &mut Trunk)> {
+        Some((&mut self.link, self.trunk.as_deref_mut()?))
     }
 
     /// Online, with all subscriptions in force.
     pub(super) fn is_ready(&self) -> bool {
-        self.restoring.as_ref().is_some_and(Vec::is_empty)
+        self.trunk.as_ref().is_some_and(|trunk| trunk.restoring.as_ref().is_some_and(Vec::is_empty))
     }
 }
 
@@ -91,6 +118,10 @@ impl Lines {
         self.shared
     }
 
+    pub(super) const fn is_shared(&self, id: LinkId) -> bool {
+        id.0.slot < self.shared as u32
+    }
+
     pub(super) fn get(&self, id: LinkId) -> Option<&Line> {
         self.lines.get(id.0).map(|line| &**line)
     }
@@ -106,9 +137,22 @@ impl Lines {
         Some(line)
     }
 
-    fn mark(&mut self, id: LinkId) {
-        // What it does is done by looking it up.
-        let _marked = self.get_mut(id).is_some();
+    /// It will be looked at.
+    pub(super) fn mark(&mut self, id: LinkId) {
+        // Looking it up is all that it takes.
+        let _is_there = self.get_mut(id).is_some();
+    }
+
+    /// Takes a line out. Its driver is called, to find that it is gone.
+    pub(super) fn remove(&mut self, id: LinkId) -> Option<Box<Line>> {
+        let line = self.lines.remove(id.0)?;
+        if let Some((timer, _)) = line.timer {
+            self.timers.cancel(timer);
+        }
+        if !line.called {
+            self.called.push_back(id);
+        }
+        Some(line)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Line> {
@@ -134,11 +178,11 @@ impl Lines {
         }
     }
 
-    /// One of those that something was done with since they were looked at last.
+    /// One of those that something was done with since they were looked at last. What is done with it from here on, until it
+    /// [has been looked at](Lines::looked_at), leaves no mark.
     pub(super) fn take_marked(&mut self) -> Option<LinkId> {
         while let Some(id) = self.marked.pop_front() {
-            if let Some(line) = self.lines.get_mut(id.0) {
-                line.marked = false;
+            if self.lines.get(id.0).is_some() {
                 return Some(id);
             }
         }
@@ -153,12 +197,13 @@ impl Lines {
     /// It has been looked at: its timer is armed, and its driver is called if the link has something for it to do.
     pub(super) fn looked_at(&mut self, id: LinkId) {
         let Some(line) = self.lines.get_mut(id.0) else { return };
+        line.marked = false;
         if !line.called && (line.link.wish() != Wish::Nothing || !line.link.pending().is_empty()) {
             line.called = true;
             self.called.push_back(id);
         }
         // A deadline that is put off is not moved: the timer looks when it fires.
-        let Some(deadline) = line.link.next_deadline() else { return };
+        let Some(deadline) = earliest(line.link.next_deadline(), line.watch) else { return };
         match line.timer {
             Some((timer, armed)) if self.timers.is_armed(timer) => {
                 if deadline < armed && self.timers.reschedule(timer, deadline.0) {

@@ -42,20 +42,23 @@ impl Memory {
 impl Line {
     /// Notes what changes, if there is to be a next process to know it.
     pub(super) fn remembering(mut self) -> Self {
-        if self.link.is_durable() {
-            self.upstream.keep_record();
+        if self.link.is_durable()
+            && let Some((_, trunk)) = self.shared_parts()
+        {
+            trunk.upstream.keep_record();
         }
         self
     }
 
     fn take_changes(&mut self) -> Option<LinkChanges> {
-        let Memory { up, is_new } = std::mem::take(&mut self.memory);
-        let changes = self.upstream.take_changes();
-        let session = if up { self.link.session_record() } else { None };
+        let (link, trunk) = self.shared_parts()?;
+        let Memory { up, is_new } = std::mem::take(&mut trunk.memory);
+        let changes = trunk.upstream.take_changes();
+        let session = if up { link.session_record() } else { None };
         if session.is_none() && changes.is_empty() {
             return None;
         }
-        let client_id = self.link.client_id().to_owned();
+        let client_id = link.client_id().to_owned();
         let (mut put, mut removed) = (Vec::new(), Vec::new());
         for (filter, change) in changes {
             match change {
@@ -72,7 +75,8 @@ impl Bridge {
     /// before the link connects; the clients must be back ([`Uplink::Resubscribe`](crate::uplink::Uplink::Resubscribe))
     /// by then, too, since what nobody came back for is unsubscribed. Returns how many records made no sense.
     pub fn recall(&mut self, link: LinkId, records: impl IntoIterator<Item = FilterRecord>) -> usize {
-        self.lines.get_mut(link).map_or(0, |line| line.upstream.recall(records))
+        let trunk = self.lines.get_mut(link).and_then(Line::shared_parts);
+        trunk.map_or(0, |(_, trunk)| trunk.upstream.recall(records))
     }
 
     /// What has changed of the links' sessions since it was asked last, by link. Nothing unless they are

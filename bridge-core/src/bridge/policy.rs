@@ -1,6 +1,7 @@
 //! Who may come in, and what who is in may do; what is told about them.
 
 use super::client::Client;
+use super::own::OwnLinks;
 use super::{Bridge, Notice};
 use crate::acl::{AccessControl, Acl, Action, Subject, Verdict};
 use crate::auth::{Answer, AuthRules, Decided, Question};
@@ -25,6 +26,8 @@ pub struct Policy {
     pub listeners: Arc<Listeners>,
     /// Where events go; `None` = nowhere.
     pub events: Option<EventSettings>,
+    /// MQTT connections of clients' own; `None` = all clients use the links of the shard.
+    pub own_links: Option<OwnLinks>,
 }
 
 impl Bridge {
@@ -81,15 +84,23 @@ impl Bridge {
 
     pub(super) fn offline(&mut self, now: Now, client: ClientRef, why: Ending) -> Taken {
         self.tell(now, client, &Event::Disconnected(why));
+        if let Some(link) = self.clients.get(client.0).map(|who| who.link)
+            && !self.lines.is_shared(link)
+        {
+            self.part(now, link);
+        }
         Taken::Done
     }
 
-    /// Publishes an event, if there are any, over the client's own link. A client never waits for what is told about it, nor
+    /// Publishes an event, if there are any, over the client's link, or one of the shard where it has its own. A client never waits for what is told about it, nor
     /// does it find the queue full of that: what finds no room in the first half of it is dropped.
     pub(super) fn tell(&mut self, now: Now, client: ClientRef, what: &Event<'_>) {
-        let (Some(who), Some(events)) = (self.clients.get(client.0), &mut self.events) else { return };
+        let Some(who) = self.clients.get(client.0) else { return };
         let about = EventClient { gateway: who.gateway, id: &who.id, username: &who.identity.username };
-        let line = self.lines.get_mut(who.link).filter(|line| line.link.has_spare_room());
+        // The node tells it, not the client.
+        let link = if self.lines.is_shared(who.link) { who.link } else { self.link_of(&who.id) };
+        let Some(events) = &mut self.events else { return };
+        let line = self.lines.get_mut(link).filter(|line| line.link.has_spare_room());
         let taken =
             line.zip(events.write(now, &about, what)).map(|(line, message)| line.link.publish(now, None, "", &message));
         if !matches!(taken, Some(Taken::Done | Taken::Owed)) {

@@ -111,7 +111,7 @@ fn a_refused_subscription_is_told_so_and_is_none() {
     let lamp = world.connect(7, "lamp").unwrap();
     world.subscribe(lamp, "a", Qos::AtMostOnce);
     assert_eq!(granted(&world.notices, 7), [Err(Refusal::Broker(0x87))]);
-    assert_eq!(world.bridge.lines.get(FIRST).unwrap().upstream.len(), 0);
+    assert_eq!(world.bridge.lines.get(FIRST).unwrap().trunk.as_ref().unwrap().upstream.len(), 0);
     assert_eq!(world.bridge.clients.get(lamp.0).unwrap().places.len(), 0);
 }
 

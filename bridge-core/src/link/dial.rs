@@ -14,6 +14,8 @@ pub(super) struct Dial {
     failures: u32,
     /// Closes in a row that look as if another process used our client id.
     thrown_out: u32,
+    /// The last attempt found no broker, or one that did not answer.
+    unanswered: bool,
     /// Where our session is: broker and protocol.
     home: Option<(usize, Version)>,
     rng: Rng,
@@ -66,7 +68,7 @@ impl Dial {
         };
         let target = Target { version, silent: 0, sure: choice == VersionChoice::V311 };
         let targets = vec![target; targets.max(1)];
-        Self { targets, target: 0, failures: 0, thrown_out: 0, home: None, rng: Rng::seeded(seed) }
+        Self { targets, target: 0, failures: 0, thrown_out: 0, unanswered: false, home: None, rng: Rng::seeded(seed) }
     }
 
     pub(super) const fn target(&self) -> usize {
@@ -104,8 +106,20 @@ impl Dial {
         self.answered();
     }
 
+    /// It begins where `other` has got to.
+    pub(super) fn follow(&mut self, other: &Self) {
+        self.targets.clone_from(&other.targets);
+        self.target = other.target;
+    }
+
+    /// True when the last attempt got no answer.
+    pub(super) const fn is_unanswered(&self) -> bool {
+        self.unanswered
+    }
+
     /// The broker has answered CONNECT with success.
     pub(super) fn answered(&mut self) {
+        self.unanswered = false;
         if let Some(target) = self.targets.get_mut(self.target) {
             // It knows the protocol: a close before CONNACK says nothing about that any more.
             (target.silent, target.sure) = (0, true);
@@ -117,6 +131,7 @@ impl Dial {
     /// A failure moves on to the next broker. A connection that had proved stable does not, since our session is where it
     /// was, nor does a broker that is to be asked again in its own protocol.
     pub(super) fn ended(&mut self, now: Now, end: End) -> Wait {
+        self.unanswered = matches!(end, End::Unanswered { .. });
         let stable = matches!(end, End::Lost { since, .. } if since.after_ms(STABLE_MS).is_due(now));
         if stable {
             (self.failures, self.thrown_out) = (0, 0);

@@ -1,7 +1,7 @@
 //! CONNECT and what the broker answers.
 
 use super::lifecycle::{Alive, Phase};
-use super::{Broker, Link, LinkCount, LinkEvent, LinkSettings, RECEIVE_MAXIMUM, SessionRecord, SessionScope};
+use super::{Broker, Link, LinkCount, LinkEvent, LinkSettings, Persona, SessionRecord, SessionScope};
 use codec_mqtt::{
     Ack, Connack, Connect, Disconnect, Level, MAX_REMAINING, Packet, Properties, Property, Qos, ReasonCode, Version,
     Will,
@@ -11,24 +11,24 @@ impl Link {
     /// CONNECT goes into the batch; false if it cannot be written.
     pub(super) fn send_connect(&mut self, washing: bool) -> bool {
         let version = self.broker.version;
-        let clean = washing || self.settings.session_expiry_s == 0;
-        let settings = &self.settings;
-        let (username, password) = (&settings.username, settings.password.octets());
+        let clean = washing || self.persona.session_expiry_s == 0;
+        let (settings, persona) = (&self.settings, &self.persona);
+        let (username, password) = (&persona.username, persona.password.octets());
         let properties = [
-            Property::SessionExpiryInterval(if washing { 0 } else { settings.session_expiry_s }),
-            Property::ReceiveMaximum(RECEIVE_MAXIMUM),
+            Property::SessionExpiryInterval(if washing { 0 } else { persona.session_expiry_s }),
+            Property::ReceiveMaximum(self.receive_maximum()),
             Property::MaximumPacketSize(settings.max_packet_size.max(1)),
         ];
-        let mut connect = Connect::new(Level::from(version), &settings.client_id, clean, settings.keepalive_s);
+        let mut connect = Connect::new(Level::from(version), &persona.client_id, clean, persona.keepalive_s);
         // 3.1.1 has no password without a user name.
         let named = !username.is_empty() || (version == Version::V311 && !password.is_empty());
-        connect.user_name = named.then_some(username.as_str());
+        connect.user_name = named.then_some(&**username);
         connect.password = (!password.is_empty()).then_some(codec_mqtt::Secret(password));
         connect.properties = match version {
             Version::V5 => Properties::list(&properties),
             Version::V311 => Properties::EMPTY,
         };
-        connect.will = settings.will.as_ref().filter(|_| !washing).map(|will| Will {
+        connect.will = persona.will.as_ref().filter(|_| !washing).map(|will| Will {
             topic: &will.topic,
             payload: &will.payload,
             qos: will.qos,
@@ -45,9 +45,10 @@ impl Link {
         self.attempt.asked = false;
         if connack.reason.is_error() {
             let text = in_words("the broker refused the connection", connack.reason, &connack.properties);
+            self.attempt.code = connack.reason.0;
             return self.refused(connack.reason == ReasonCode::UNSUPPORTED_PROTOCOL_VERSION, &text);
         }
-        let none_expected = std::mem::take(&mut self.washed) || washing || self.settings.session_expiry_s == 0;
+        let none_expected = std::mem::take(&mut self.washed) || washing || self.persona.session_expiry_s == 0;
         if connack.session_present && none_expected {
             // 5.0 §3.2.2.1.1, 3.1.1 §3.2.2.2: what it holds is not ours.
             return self.fault(ReasonCode::PROTOCOL_ERROR, "the broker kept a session that was to start clean");
@@ -55,9 +56,12 @@ impl Link {
         if washing {
             return self.on_washed();
         }
-        if connack.session_present && !self.resumes() {
+        if connack.session_present && !self.resumes() && !self.is_own() {
             self.wash = true;
             return self.step_back("the session at the broker is not ours");
+        }
+        if std::mem::take(&mut self.own.stale_will) {
+            return self.step_back("with another will");
         }
         self.accepted(connack);
     }
@@ -70,7 +74,7 @@ impl Link {
             self.discarded = true;
             return self.goodbye(self.now);
         }
-        let (client_id, server) = (&self.settings.client_id, self.server(self.dial.target()));
+        let (client_id, server) = (&self.persona.client_id, self.server(self.dial.target()));
         tracing::info!(%client_id, %server, "a session that is not ours was ended");
         self.washed = true;
         self.step_back("starting clean");
@@ -105,18 +109,22 @@ impl Link {
         self.release_earlier(resumed);
         self.dial.accepted();
         self.attempt.accepted = Some(now);
-        self.reason.clear();
+        self.reason = String::new();
         self.phase = Phase::Online(Alive::since(now));
         self.counts.up(LinkCount::Connects);
-        self.counts.set(LinkCount::Up, 1);
+        self.counts.add(LinkCount::Up, 1);
         // A broker that forgot our session, took a CONNECT and could not tell us has a session, but not that one.
         let in_doubt = std::mem::take(&mut self.in_doubt);
         self.events.push_back(LinkEvent::Up { session_present: resumed && !in_doubt });
         self.send_requests();
         self.pump_due = true;
         let (client_id, server, version) =
-            (&self.settings.client_id, self.server(self.dial.target()), self.broker.version);
-        tracing::info!(%client_id, %server, ?version, session_present = resumed, "broker connection up");
+            (&self.persona.client_id, self.server(self.dial.target()), self.broker.version);
+        if self.is_own() {
+            tracing::debug!(%client_id, %server, ?version, session_present = resumed, "broker connection of a client up");
+        } else {
+            tracing::info!(%client_id, %server, ?version, session_present = resumed, "broker connection up");
+        }
     }
 
     /// Has the broker let go of what an earlier life published and never released.
@@ -139,7 +147,7 @@ impl Link {
 
     /// True when the session is to outlive this process.
     #[must_use]
-    pub const fn is_durable(&self) -> bool {
+    pub fn is_durable(&self) -> bool {
         matches!(self.settings.scope, SessionScope::Durable(_))
     }
 
@@ -156,19 +164,19 @@ impl Link {
 
     /// True when the session at the broker that is being tried is ours to go on with.
     pub(super) fn resumes(&self) -> bool {
-        self.settings.session_expiry_s > 0 && self.dial.is_home()
+        self.persona.session_expiry_s > 0 && self.dial.is_home()
     }
 }
 
 impl Broker {
-    pub(super) fn before_connack(version: Version, settings: &LinkSettings) -> Self {
+    pub(super) fn before_connack(version: Version, settings: &LinkSettings, persona: &Persona) -> Self {
         Self {
             version,
             max_qos: Qos::ExactlyOnce,
             retains: true,
             max_packet_size: usize::try_from(settings.max_packet_size).unwrap_or(MAX_REMAINING),
-            identifiers: version == Version::V5,
-            keepalive_s: settings.keepalive_s,
+            identifiers: version == Version::V5 && settings.scope != SessionScope::Client,
+            keepalive_s: persona.keepalive_s,
         }
     }
 
@@ -176,7 +184,7 @@ impl Broker {
         self.max_qos = connack.maximum_qos().unwrap_or(Qos::ExactlyOnce);
         self.retains = connack.retain_available().unwrap_or(true);
         self.keepalive_s = connack.server_keep_alive().unwrap_or(self.keepalive_s);
-        self.identifiers = self.version == Version::V5 && connack.subscription_identifier_available().unwrap_or(true);
+        self.identifiers &= connack.subscription_identifier_available().unwrap_or(true);
         if let Some(octets) = connack.maximum_packet_size() {
             self.max_packet_size = self.max_packet_size.min(usize::try_from(octets).unwrap_or(MAX_REMAINING));
         }

@@ -1,6 +1,6 @@
 //! What comes from the broker.
 
-use super::{Link, LinkCount, LinkEvent, RECEIVE_MAXIMUM};
+use super::{Link, LinkCount, LinkEvent};
 use crate::publication::Publication;
 use crate::time::Now;
 use crate::topic::TopicName;
@@ -58,6 +58,11 @@ pub(super) enum Delivered {
 }
 
 impl AckDue {
+    /// Nothing is owed.
+    pub(crate) const fn none() -> Self {
+        Self(None)
+    }
+
     /// False for QoS 0, which nobody acknowledges.
     #[must_use]
     pub const fn is_owed(&self) -> bool {
@@ -149,7 +154,7 @@ impl Link {
             return self.fault(fault.reason_code(), &format!("the broker sent a faulty packet: {fault}"));
         };
         self.counts.up(LinkCount::Unusable);
-        tracing::debug!(client_id = %self.settings.client_id, reason = %fault, "message of the broker dropped");
+        tracing::debug!(client_id = %self.persona.client_id, reason = %fault, "message of the broker dropped");
         // An error ends QoS 2 with PUBREC (5.0 §4.3.3).
         let ack = |id| Ack::with_reason(id, ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR);
         match delivery {
@@ -167,7 +172,7 @@ impl Link {
             Packet::Pubrel(ack) => self.on_pubrel(ack.packet_id),
             Packet::Suback(suback) => self.on_suback(suback),
             Packet::Unsuback(unsuback) => self.on_unsuback(unsuback),
-            Packet::Pingresp => {}
+            Packet::Pingresp => self.on_pingresp(),
             Packet::Disconnect(disconnect) => self.on_disconnect(disconnect),
             Packet::Connack(connack) => self.on_connack(connack),
             Packet::Auth(_) => self.fault(ReasonCode::PROTOCOL_ERROR, "the broker wants an authentication not offered"),
@@ -190,7 +195,7 @@ impl Link {
         {
             return None;
         }
-        if self.draining && self.is_durable() && publish.delivery.packet_id().is_some() {
+        if self.draining && (self.is_durable() || self.is_own()) && publish.delivery.packet_id().is_some() {
             // The broker keeps it for the next process. Else there might be something to wait for at any time.
             return None;
         }
@@ -230,7 +235,7 @@ impl Link {
 
     /// Notes a new QoS 2 message; false if the broker must not send another.
     fn has_place_for(&mut self, id: PacketId) -> bool {
-        if self.broker.version == Version::V5 && self.unreleased.len() >= usize::from(RECEIVE_MAXIMUM) {
+        if self.broker.version == Version::V5 && self.unreleased.len() >= usize::from(self.receive_maximum()) {
             self.fault(ReasonCode::RECEIVE_MAXIMUM_EXCEEDED, "the broker exceeded our receive maximum");
             return false;
         }
@@ -279,7 +284,7 @@ impl Link {
         };
         if let Some(code) = unsuback.codes.iter().next().filter(|code| code.is_error()) {
             self.counts.up(LinkCount::UnsubscribeRefused);
-            tracing::debug!(client_id = %self.settings.client_id, reason = code.text(), "UNSUBSCRIBE refused");
+            tracing::debug!(client_id = %self.persona.client_id, reason = code.text(), "UNSUBSCRIBE refused");
         }
         if self.is_durable() {
             self.events.push_back(LinkEvent::Unsubscribed { filter });

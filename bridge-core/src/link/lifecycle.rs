@@ -2,8 +2,9 @@
 
 use super::dial::{End, Wait};
 use super::greeting::in_words;
-use super::{Broker, Closed, Link, LinkCount, LinkEvent, SessionScope};
+use super::{Broker, Closed, Link, LinkCount, LinkEvent, SessionScope, own};
 use crate::time::{Deadline, Now, earliest};
+use crate::uplink::Ending;
 use codec_mqtt::{Disconnect, Packet, Properties, Property, ReasonCode, Version};
 
 /// Where a link stands.
@@ -29,6 +30,8 @@ pub(super) enum Phase {
     },
     /// Between two attempts.
     Waiting(Wait),
+    /// Its client sleeps: there is no connection until it is woken.
+    Resting,
     /// For good.
     Stopped,
 }
@@ -51,13 +54,17 @@ pub(super) struct Attempt {
     pub(super) is_step: bool,
     /// CONNACK refused; true = because of the protocol version.
     pub(super) refused: Option<bool>,
+    /// The reason code of that.
+    pub(super) code: u8,
     /// CONNECT is written, or about to be, and not answered: the broker may act upon it.
     pub(super) asked: bool,
     /// DISCONNECT 0x8E.
     taken_over: bool,
+    /// By DISCONNECT or CONNACK: the client is not to come back.
+    pub(super) over: Option<Ending>,
     /// Who closed and why is known: the close itself tells nothing.
-    explained: bool,
-    text: String,
+    pub(super) explained: bool,
+    pub(super) text: String,
 }
 
 impl Phase {
@@ -115,6 +122,7 @@ impl Link {
         self.tick(now);
         if matches!(self.phase, Phase::Dialling) {
             self.phase = Phase::Opening;
+            self.own.permitted = false;
         }
     }
 
@@ -127,10 +135,11 @@ impl Link {
         self.epoch = self.epoch.wrapping_add(1);
         self.attempt = Attempt::default();
         self.batch.clear();
-        self.broker = Broker::before_connack(self.dial.version(), &self.settings);
+        self.broker = Broker::before_connack(self.dial.version(), &self.settings, &self.persona);
         let washing = std::mem::take(&mut self.wash) || self.settings.scope == SessionScope::Discarded;
         self.phase = Phase::Greeting { until: now.after_ms(CONNACK_WITHIN_MS), washing };
         self.attempt.asked = !washing;
+        self.own.stale_will = false;
         if !self.send_connect(washing) {
             self.close("CONNECT cannot be written with these settings");
         }
@@ -140,7 +149,7 @@ impl Link {
     /// [`Link::state`]; what the broker itself said goes before it.
     pub fn closed(&mut self, now: Now, why: Closed, text: &str) {
         let now = self.tick(now);
-        if matches!(self.phase, Phase::Waiting(_) | Phase::Stopped) {
+        if matches!(self.phase, Phase::Waiting(_) | Phase::Resting | Phase::Stopped) {
             return;
         }
         let over = self.phase.is_over();
@@ -152,6 +161,10 @@ impl Link {
             self.phase = Phase::Stopped;
             return;
         }
+        if self.own.resting && !self.owes() {
+            self.phase = Phase::Resting;
+            return;
+        }
         if attempt.is_step {
             self.phase = Phase::Dialling;
             return;
@@ -159,10 +172,13 @@ impl Link {
         self.washed = false;
         let tried = self.dial.target();
         let wait = self.dial.ended(now, attempt.end(why));
+        if self.is_own() {
+            return self.own_closed(wait, &attempt, text);
+        }
         self.reason = if attempt.text.is_empty() { text.chars().take(REASON_CHARS).collect() } else { attempt.text };
         self.phase = Phase::Waiting(wait);
         self.counts.up(LinkCount::Failures);
-        let (client_id, server, wait_ms) = (&self.settings.client_id, self.server(tried), wait.until.wait_ms(now));
+        let (client_id, server, wait_ms) = (&self.persona.client_id, self.server(tried), wait.until.wait_ms(now));
         if self.settings.scope == SessionScope::Discarded {
             // The links that carry messages tell what is wrong with the broker.
             tracing::debug!(%client_id, %server, wait_ms, reason = %self.reason, "session not ended yet");
@@ -184,7 +200,7 @@ impl Link {
                 let pump = self.pump_due.then_some(self.now.after_ms(0));
                 earliest(earliest(pump, self.release_by), alive.deadline(self.broker.keepalive_s))
             }
-            Phase::Dialling | Phase::Opening | Phase::Stopped => None,
+            Phase::Dialling | Phase::Opening | Phase::Resting | Phase::Stopped => None,
         }
     }
 
@@ -205,6 +221,7 @@ impl Link {
             | Phase::Online(_)
             | Phase::Closing { .. }
             | Phase::Waiting(_)
+            | Phase::Resting
             | Phase::Stopped => {}
         }
         self.pump_due = false;
@@ -221,6 +238,9 @@ impl Link {
         if matches!(self.phase, Phase::Waiting(wait) if !wait.conflict) && self.owes() {
             self.phase = Phase::Dialling;
         }
+        if matches!(self.phase, Phase::Resting) {
+            self.phase = Phase::Stopped;
+        }
         self.leave_when_done();
     }
 
@@ -228,7 +248,7 @@ impl Link {
     pub fn goodbye(&mut self, now: Now) {
         let by = self.tick(now).after_ms(FLUSH_WITHIN_MS);
         match self.phase {
-            Phase::Dialling | Phase::Waiting(_) | Phase::Stopped => self.phase = Phase::Stopped,
+            Phase::Dialling | Phase::Waiting(_) | Phase::Resting | Phase::Stopped => self.phase = Phase::Stopped,
             Phase::Opening => self.phase = Phase::Closing { by, goodbye: true },
             Phase::Greeting { .. } | Phase::Online(_) => {
                 self.send_goodbye();
@@ -249,8 +269,11 @@ impl Link {
     /// DISCONNECT; it ends the session too, when nobody will come for it.
     fn send_goodbye(&mut self) {
         let ends = [Property::SessionExpiryInterval(0)];
+        if self.is_own() {
+            return self.send_own_goodbye();
+        }
         let mut disconnect = Disconnect::new(ReasonCode::SUCCESS);
-        if self.broker.version == Version::V5 && !self.is_durable() && self.settings.session_expiry_s > 0 {
+        if self.broker.version == Version::V5 && !self.is_durable() && self.persona.session_expiry_s > 0 {
             disconnect.properties = Properties::list(&ends);
         }
         self.send(&Packet::Disconnect(disconnect));
@@ -272,6 +295,7 @@ impl Link {
         if self.draining && !self.owes() && !self.phase.is_over() {
             self.goodbye(self.now);
         }
+        self.rest_when_done();
     }
 
     /// The broker broke the protocol.
@@ -286,11 +310,13 @@ impl Link {
     /// The broker says that it closes the connection.
     pub(super) fn on_disconnect(&mut self, disconnect: &Disconnect<'_>) {
         self.attempt.taken_over = disconnect.reason == ReasonCode::SESSION_TAKEN_OVER;
+        self.attempt.over = own::told_to_go(disconnect.reason);
         self.close(&in_words("the broker closed the connection", disconnect.reason, &disconnect.properties));
     }
 
     pub(super) fn owes(&self) -> bool {
-        !self.queue.is_empty() || !self.window.is_empty() || self.unacknowledged > 0
+        // A client's own broker keeps what came from it.
+        !self.queue.is_empty() || !self.window.is_empty() || (self.unacknowledged > 0 && !self.is_own())
     }
 
     fn keep_alive(&mut self, mut alive: Alive) {
@@ -325,7 +351,8 @@ impl Link {
                 self.dial.leave_home();
             }
             self.unacknowledged = 0;
-            self.counts.set(LinkCount::Up, 0);
+            self.counts.set(LinkCount::Up, self.counts.get(LinkCount::Up).saturating_sub(1));
+            self.own.probing = false;
             self.events.push_back(LinkEvent::Down);
         }
     }

@@ -31,15 +31,19 @@ mod dial;
 mod greeting;
 mod inbound;
 mod lifecycle;
+mod own;
 mod requests;
 mod settings;
 mod status;
 mod uplink;
 mod window;
 
+pub use crate::queue::Budget;
 pub use counts::LinkCount;
 pub use inbound::{AckDue, Inbound, Received};
-pub use settings::{Farewell, LinkSettings, Password, QueueLimits, SessionRecord, SessionScope, VersionChoice};
+pub use settings::{
+    Farewell, LinkSettings, Password, Persona, QueueLimits, SessionRecord, SessionScope, VersionChoice,
+};
 pub use status::{Closed, LinkStatus, Wish};
 
 use crate::batch::Batch;
@@ -49,11 +53,12 @@ use crate::peer::GatewayId;
 use crate::queue::Queue;
 use crate::rng::Rng;
 use crate::time::{Deadline, Now};
-use crate::uplink::{Refusal, Token};
+use crate::uplink::{Ending, Refusal, Token};
 use codec_mqtt::{Packet, PacketId, Qos, Version};
 use dial::Dial;
 use inbound::Delivered;
 use lifecycle::{Attempt, Phase};
+use own::Own;
 use requests::{Ask, Request, Requests};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -102,12 +107,26 @@ pub enum LinkEvent {
     },
     /// There is room again after an answer of `Full`.
     Room,
+    /// The broker did not let a client in, with this reason code. Said by links of [`SessionScope::Client`] only, as is all
+    /// that follows here.
+    Refused {
+        /// MQTT 5.0 §3.2.2.2; that of 3.1.1 is translated.
+        reason: u8,
+    },
+    /// There was no connection, or none that got an answer to CONNECT.
+    Unreached,
+    /// The broker wants it to be over, for good: the link has stopped.
+    Over(Ending),
+    /// The broker has answered [`Link::probe`]: what it had sent before has come.
+    Caught,
 }
 
 /// One connection to a broker; see the [module](self).
 #[derive(Debug)]
 pub struct Link {
-    settings: LinkSettings,
+    settings: Arc<LinkSettings>,
+    persona: Persona,
+    own: Own,
     /// The latest time handed in.
     now: Now,
     phase: Phase,
@@ -164,6 +183,17 @@ impl Link {
     /// A link that wishes to be connected. `rng_seed` spreads its attempts.
     #[must_use]
     pub fn new(settings: LinkSettings, rng_seed: u64) -> Self {
+        let persona = Persona::of(&settings);
+        Self::with(Arc::new(settings), persona, Counts::default(), None, rng_seed)
+    }
+
+    fn with(
+        settings: Arc<LinkSettings>,
+        persona: Persona,
+        counts: Counts<LinkCount>,
+        budget: Option<Arc<Budget>>,
+        rng_seed: u64,
+    ) -> Self {
         let most = settings.max_inflight.clamp(1, MAX_IN_FLIGHT);
         let mut dial = Dial::new(settings.version, settings.servers.len(), Rng::seeded(rng_seed).next_u64());
         let mut left_behind = 0;
@@ -173,10 +203,12 @@ impl Link {
             dial.settle_at(target, record.version);
             left_behind = record.last_packet_id.min(MAX_IN_FLIGHT);
         }
-        let broker = Broker::before_connack(dial.version(), &settings);
+        let broker = Broker::before_connack(dial.version(), &settings, &persona);
         Self {
-            queue: Queue::new(settings.queue),
+            queue: Queue::within(settings.queue, budget),
             settings,
+            persona,
+            own: Own::default(),
             now: Now { mono_ms: 0, wall_ms: 0 },
             phase: Phase::Dialling,
             attempt: Attempt::default(),
@@ -199,7 +231,7 @@ impl Link {
             turned_away: false,
             pump_due: false,
             reason: String::new(),
-            counts: Counts::default(),
+            counts,
         }
     }
 
@@ -255,7 +287,11 @@ impl Link {
 
     /// The next thing that the bridge must hear.
     pub fn take_event(&mut self) -> Option<LinkEvent> {
-        self.events.pop_front()
+        let event = self.events.pop_front();
+        if event.is_none() && self.is_own() {
+            self.events = VecDeque::new();
+        }
+        event
     }
 
     /// Whether the broker of the present connection names the subscriptions that a message matches (MQTT 5.0
@@ -275,7 +311,7 @@ impl Link {
     fn send(&mut self, packet: &Packet<'_>) -> bool {
         let before = self.batch.len();
         if let Err(fault) = packet.encode(self.broker.version, self.batch.end()) {
-            tracing::error!(client_id = %self.settings.client_id, reason = fault.reason(), "packet not written");
+            tracing::error!(client_id = %self.persona.client_id, reason = fault.reason(), "packet not written");
         }
         self.phase.wrote(self.now);
         self.batch.len() > before
@@ -302,6 +338,8 @@ const HIGH_WATER: usize = 256 * 1024;
 const LOW_WATER: usize = 64 * 1024;
 /// QoS 1 and 2 messages that the broker may have in flight to us, as we announce it.
 const RECEIVE_MAXIMUM: u16 = 1024;
+/// The same on a client's own link: the broker waits for the device, as we do.
+pub(crate) const OWN_RECEIVE_MAXIMUM: u16 = 16;
 
 #[cfg(test)]
 mod tests;

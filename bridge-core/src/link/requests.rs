@@ -104,6 +104,13 @@ impl Requests {
         self.waiting.retain(|request| request.ask == Ask::Unsubscribe);
     }
 
+    /// Gives back all memory, if nothing is asked.
+    pub(super) fn let_go(&mut self) {
+        if self.sent.is_empty() && self.waiting.is_empty() {
+            (self.sent, self.waiting) = (BTreeMap::new(), VecDeque::new());
+        }
+    }
+
     /// The session is gone: there is nothing to unsubscribe any more.
     pub(super) fn forget(&mut self) {
         self.waiting.clear();

@@ -47,6 +47,9 @@ pub enum SessionScope {
     Durable(Option<SessionRecord>),
     /// Not at all: the link connects once, to end the session that its client id has, and stops.
     Discarded,
+    /// It is a client's own: new with each connection where [`LinkSettings::session_expiry_s`] is 0, else what the broker
+    /// has kept under the client id, whoever began it.
+    Client,
 }
 
 /// What the next process must know of the session that a link has at a broker, apart from its subscriptions.
@@ -98,9 +101,57 @@ impl From<&str> for Password {
     }
 }
 
+impl From<&[u8]> for Password {
+    fn from(octets: &[u8]) -> Self {
+        Self(octets.into())
+    }
+}
+
 impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.is_empty() { "none" } else { "***" })
+    }
+}
+
+/// What a link is at the broker: of its settings, those that are no other link's.
+#[derive(Clone)]
+pub struct Persona {
+    /// See [`LinkSettings::client_id`].
+    pub client_id: Box<str>,
+    /// See [`LinkSettings::username`].
+    pub username: Box<str>,
+    /// See [`LinkSettings::password`].
+    pub password: Password,
+    /// See [`LinkSettings::keepalive_s`].
+    pub keepalive_s: u16,
+    /// See [`LinkSettings::session_expiry_s`].
+    pub session_expiry_s: u32,
+    /// See [`LinkSettings::will`].
+    pub will: Option<Box<Farewell>>,
+}
+
+impl Persona {
+    pub(super) fn of(settings: &LinkSettings) -> Self {
+        Self {
+            client_id: settings.client_id.as_str().into(),
+            username: settings.username.as_str().into(),
+            password: settings.password.clone(),
+            keepalive_s: settings.keepalive_s,
+            session_expiry_s: settings.session_expiry_s,
+            will: settings.will.clone().map(Box::new),
+        }
+    }
+}
+
+impl fmt::Debug for Persona {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Persona")
+            .field("client_id", &self.client_id)
+            .field("password", &self.password)
+            .field("keepalive_s", &self.keepalive_s)
+            .field("session_expiry_s", &self.session_expiry_s)
+            .field("has_will", &self.will.is_some())
+            .finish_non_exhaustive()
     }
 }
 

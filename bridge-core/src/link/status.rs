@@ -59,6 +59,8 @@ pub enum LinkStatus<'a> {
         /// When.
         until: Deadline,
     },
+    /// Its client sleeps, and does without it.
+    Resting,
     /// It has said goodbye.
     Stopped,
 }
@@ -66,8 +68,9 @@ pub enum LinkStatus<'a> {
 impl Link {
     /// What the driver should bring about now.
     #[must_use]
-    pub const fn wish(&self) -> Wish {
+    pub fn wish(&self) -> Wish {
         match self.phase {
+            Phase::Dialling if self.is_held() => Wish::Nothing,
             Phase::Dialling => Wish::Open { target: self.dial.target() },
             Phase::Closing { .. } if self.batch.is_empty() => Wish::Close,
             Phase::Closing { .. }
@@ -75,6 +78,7 @@ impl Link {
             | Phase::Opening
             | Phase::Greeting { .. }
             | Phase::Online(_)
+            | Phase::Resting
             | Phase::Stopped => Wish::Nothing,
         }
     }
@@ -82,7 +86,7 @@ impl Link {
     /// The client id that it has at the broker.
     #[must_use]
     pub fn client_id(&self) -> &str {
-        &self.settings.client_id
+        &self.persona.client_id
     }
 
     /// A broker of the list, as the log names it.
@@ -100,6 +104,7 @@ impl Link {
             Phase::Closing { .. } => LinkStatus::Waiting { reason: self.attempt.reason(), until: self.now.after_ms(0) },
             Phase::Waiting(wait) if wait.conflict => LinkStatus::Conflict { until: wait.until },
             Phase::Waiting(wait) => LinkStatus::Waiting { reason: &self.reason, until: wait.until },
+            Phase::Resting => LinkStatus::Resting,
             Phase::Stopped => LinkStatus::Stopped,
         }
     }

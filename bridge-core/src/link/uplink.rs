@@ -27,6 +27,7 @@ impl Link {
         if self.phase.is_over() {
             return Taken::Denied(Refusal::BrokerAway);
         }
+        self.stir();
         let may_pass = self.phase.is_online() && self.batch.len() < HIGH_WATER && !self.queue.has_line(what.qos);
         let sent = match what.qos {
             Qos::AtMostOnce if may_pass => self.write(prefix, what, Delivery::AtMostOnce),
@@ -80,6 +81,7 @@ impl Link {
         }
         self.gauge();
         self.leave_when_done();
+        self.let_go();
     }
 
     fn send_queued(&mut self, message: Stored, origin: Option<Origin>) {
@@ -253,6 +255,10 @@ impl Link {
     }
 
     fn gauge(&self) {
+        if self.is_own() {
+            // Many links count into one place: their gauges are added up for whoever asks.
+            return;
+        }
         self.counts.set(LinkCount::InFlight, self.window.len() as u64);
         self.counts.set(LinkCount::QueueMessages, self.queue.len() as u64);
         self.counts.set(LinkCount::QueueBytes, self.queue.bytes() as u64);

@@ -186,6 +186,24 @@ impl Window {
         Some((PacketId::new(id)?, flight))
     }
 
+    /// Ends all exchanges: whom they concern, in the order of sending.
+    pub(super) fn abandon(&mut self) -> Vec<Option<Origin>> {
+        let mut flights: Vec<Flight> = self.places.iter_mut().filter_map(Option::take).collect();
+        flights.sort_unstable_by_key(|flight| flight.order);
+        (self.held, self.on_wire) = (0, 0);
+        self.again.clear();
+        self.places.clear();
+        self.free.clear();
+        flights.into_iter().map(|flight| flight.origin).collect()
+    }
+
+    /// Gives back all memory, if nothing is in flight.
+    pub(super) fn let_go(&mut self) {
+        if self.is_empty() && self.leftovers.is_empty() {
+            (self.places, self.free, self.again) = (Vec::new(), Vec::new(), VecDeque::new());
+        }
+    }
+
     fn place(&mut self, id: u16) -> Option<&mut Option<Flight>> {
         self.places.get_mut(usize::from(id).checked_sub(1)?)
     }

@@ -16,6 +16,7 @@ use bridge_core::meter::{Counts, Meter};
 use bridge_core::outbox::{Outbox, Post};
 use bridge_core::owners::{Directory, Owners};
 use bridge_core::peer::{GatewayId, Peer, ShardId};
+use bridge_core::publication::Shared;
 use bridge_core::rng::Rng;
 use bridge_core::streams::{Marks, Streams};
 use bridge_core::time::{Deadline, Now, earliest};
@@ -209,7 +210,7 @@ impl Shard {
             let (machines, around) = (&mut self.machines, &mut self.around);
             let before = around.journal.marks();
             arrival.hand_out(|to, message| {
-                let delivery = Delivery { message, qos: to.qos, subscription: to.subscription, receipt: None };
+                let delivery = Delivery { message, qos: to.qos, subscription: to.subscription, receipt: to.receipt };
                 let input = Input::Down { client: to.client, down: Downlink::Message(delivery) };
                 tell(machines, around, now, to.gateway, input);
             });
@@ -291,6 +292,13 @@ impl Shard {
             Notice::Decided { gateway, applicant, verdict, link } => {
                 let verdict = verdict.as_ref().map_err(|why| *why);
                 let input = Input::Decided { applicant, verdict, link };
+                return tell(&mut self.machines, &mut self.around, now, gateway, input);
+            }
+            Notice::Message { gateway, client, message, qos, subscription, receipt } => {
+                let Some(view) = message.view(now) else { return self.around.bridge.undeliverable(now, receipt) };
+                let message = &Shared::new(view);
+                let delivery = Delivery { message, qos, subscription, receipt };
+                let input = Input::Down { client, down: Downlink::Message(delivery) };
                 return tell(&mut self.machines, &mut self.around, now, gateway, input);
             }
             Notice::Room => return self.tell_all(now, Input::Room),

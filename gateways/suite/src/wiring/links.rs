@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bridge_core::bridge::NodeStatus;
-use bridge_core::config::{BrokerConfig, BrokerProtocol, BrokerUrl, Server};
+use bridge_core::bridge::{NodeStatus, OwnLinks};
+use bridge_core::config::{BrokerConfig, BrokerProtocol, BrokerUrl, LinkMode, Server};
 use bridge_core::link::{Farewell, LinkSettings, QueueLimits, SessionScope, VersionChoice};
 use store::LinkMemory;
 use transport::broker::{LocalAddresses, Target, TlsSettings};
@@ -78,6 +78,17 @@ pub(super) fn links(
             LinkSettings { will: status.filter(|_| place == 0).map(farewell), ..link(node, client_id, scope) }
         })
         .collect()
+}
+
+/// What the connections of single clients on shard `number` have in common, if clients have any.
+pub(super) fn own_links(node: &Node<'_>, number: u8) -> Option<OwnLinks> {
+    let broker = &node.config.broker.link;
+    if broker.mode != LinkMode::PerDevice {
+        return None;
+    }
+    let queue = queue_share(broker, node.workers.into());
+    let like = LinkSettings { queue, ..link(node, String::new(), SessionScope::Client) };
+    Some(OwnLinks { like, connect_rate: OwnLinks::part_of(broker.connect_rate, number.into(), node.workers) })
 }
 
 /// A link that ends the session of a client id that none of ours has any more.
@@ -176,6 +187,18 @@ mod tests {
         assert_eq!((share.max_bytes, share.max_messages), (64 << 20, 2));
         let many = queue_share(&config.broker.link, 16);
         assert_eq!(many.max_messages, 1, "a link that may hold nothing would lose what it could not send at once");
+    }
+
+    #[test]
+    fn each_shard_has_its_part_of_what_single_clients_connections_may_do() {
+        let mut config = Config::default();
+        assert!(own_links(&node(&config, 2), 0).is_none());
+        config.broker.link.mode = LinkMode::PerDevice;
+        config.broker.link.connect_rate = 5;
+        config.broker.link.queue.max_messages = 10;
+        let parts = [0, 1].map(|number| own_links(&node(&config, 2), number).unwrap());
+        assert_eq!(parts.each_ref().map(|part| part.connect_rate), [3, 2]);
+        assert_eq!(parts.each_ref().map(|part| part.like.queue.max_messages), [5, 5]);
     }
 
     #[test]

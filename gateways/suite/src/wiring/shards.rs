@@ -21,7 +21,7 @@ use transport::driver::{FORWARD_QUEUE, StreamListener, crossings};
 use transport::stream::{BoundTcp, ServerTls};
 use transport::udp::BoundUdp;
 
-use super::links::{CONNECT_TIMEOUT, links};
+use super::links::{CONNECT_TIMEOUT, links, own_links};
 use super::listeners::Sockets;
 use super::{Listener, Node, parse};
 use crate::access::Access;
@@ -114,6 +114,7 @@ pub(crate) fn shards(
                 acl: Arc::clone(&rules.acl),
                 listeners: Arc::clone(&rules.listeners),
                 events: events.clone(),
+                own_links: own_links(node, number),
             },
             seed: seed()?,
         };

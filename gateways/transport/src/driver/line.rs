@@ -201,6 +201,7 @@ impl Line {
                 let wait = until.wait_ms(now);
                 (false, format!("another process uses this client id; next attempt in {wait} ms"))
             }
+            LinkStatus::Resting => (false, "resting".to_owned()),
             LinkStatus::Stopped => (false, "stopped".to_owned()),
         };
         Some(LinkReport { client_id: link.client_id().to_owned(), online, text })

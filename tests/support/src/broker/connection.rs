@@ -166,7 +166,8 @@ impl SimBroker {
             Some(RefuseV5::Close) => return self.end(conn, false),
             None => {}
         }
-        if let Some(reason) = self.options.refuse_connect {
+        let named = self.options.refuse_clients.get(connect.client_id).copied();
+        if let Some(reason) = self.options.refuse_connect.or(named) {
             return self.refuse(conn, reason);
         }
         self.adopt_limits(conn, connect);

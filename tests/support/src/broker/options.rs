@@ -12,6 +12,8 @@ pub struct Options {
     pub refuse_v5: Option<RefuseV5>,
     /// Every CONNECT is refused with this code; in 3.1.1 with the return code that comes nearest.
     pub refuse_connect: Option<ReasonCode>,
+    /// Client ids whose CONNECT is refused, with these codes.
+    pub refuse_clients: BTreeMap<String, ReasonCode>,
     /// Reason String of those refusals, 5.0 only.
     pub refusal_text: Option<String>,
     /// Whether a take-over closes the older connection without the DISCONNECT 0x8E.
@@ -76,6 +78,7 @@ impl Options {
             seed: 1,
             refuse_v5: None,
             refuse_connect: None,
+            refuse_clients: BTreeMap::new(),
             refusal_text: None,
             silent_take_over: false,
             receive_maximum: u16::MAX,

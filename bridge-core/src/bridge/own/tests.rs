@@ -1,0 +1,7 @@
+//! Links of single clients over a strict model of a broker.
+
+mod lives;
+mod memory;
+mod taking_over;
+mod turns;
+mod world;
