@@ -124,17 +124,43 @@ const QUIET: Duration = Duration::from_secs(60);
 mod tests {
     use super::*;
     use crate::stream::bind;
+    use std::future::poll_fn;
+
+    fn port() -> (Port, SocketAddr) {
+        let socket = bind("127.0.0.1:0".parse().unwrap(), 1).unwrap().pop().unwrap();
+        let (addr, id, send_timeout) = (socket.local_addr(), ListenerId(0), Duration::from_secs(1));
+        let listener = StreamListener { id, key: "tcp".into(), socket, tls: None, proxy: None, send_timeout };
+        (Port::new(listener).unwrap(), addr)
+    }
+
+    const fn at(mono_ms: u64) -> Now {
+        Now { mono_ms, wall_ms: 0 }
+    }
 
     #[tokio::test]
     async fn a_remark_is_made_once_a_minute() {
-        let socket = bind("127.0.0.1:0".parse().unwrap(), 1).unwrap().pop().unwrap();
-        let (id, send_timeout) = (ListenerId(0), Duration::from_secs(1));
-        let listener = StreamListener { id, key: "tcp".into(), socket, tls: None, proxy: None, send_timeout };
-        let mut port = Port::new(listener).unwrap();
-        let at = |mono_ms| Now { mono_ms, wall_ms: 0 };
+        let (mut port, _) = port();
         assert!(port.may_say(Remark::TlsOnPlain, at(1)));
         assert!(!port.may_say(Remark::TlsOnPlain, at(60_000)));
         assert!(port.may_say(Remark::NoRoom, at(60_000)), "each for itself");
         assert!(port.may_say(Remark::TlsOnPlain, at(60_001)));
+    }
+
+    #[tokio::test]
+    async fn without_room_nobody_is_accepted_for_a_while_and_then_whoever_waits() {
+        let (mut port, addr) = port();
+        let _devices = [(); 2].map(|()| std::net::TcpStream::connect(addr).unwrap());
+        let came = |arrival| match arrival {
+            Arrival::Connection(..) => Poll::Ready(()),
+            Arrival::Nobody => Poll::Pending,
+            Arrival::NoRoom(fault) => panic!("{fault}"),
+        };
+        poll_fn(|cx| came(port.accept(cx, at(0)).unwrap())).await;
+        port.rests_until = Some(at(0).after(REST));
+        let early = poll_fn(|cx| Poll::Ready(came(port.accept(cx, at(99)).unwrap()))).await;
+        assert!(early.is_pending(), "although the second waits");
+        assert_eq!(port.next_deadline(), Some(Deadline(100)));
+        poll_fn(|cx| came(port.accept(cx, at(100)).unwrap())).await;
+        assert_eq!(port.next_deadline(), None);
     }
 }
