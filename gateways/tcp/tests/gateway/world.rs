@@ -1,25 +1,26 @@
 //! Devices with sockets, shards with one machine each, a broker, and the clock.
 
 use crate::frames::{CONNACK, connect, data, hex};
+use crate::setup::{machine, shard};
 use bridge_core::ask::{Answer, Ask};
-use bridge_core::bridge::{BridgeSettings, LinkId, ListenerRules, Policy};
+use bridge_core::bridge::LinkId;
 use bridge_core::gate::{Gate, Gates};
-use bridge_core::link::{Closed, LinkSettings, Password, QueueLimits, SessionScope, VersionChoice, Wish};
+use bridge_core::link::{Closed, Wish};
 use bridge_core::live::Live;
 use bridge_core::meter::Meter;
 use bridge_core::owners::Directory;
-use bridge_core::peer::{GatewayId, ListenerId, Peer, Proven, ShardId};
-use bridge_core::streams::{CloseReason, ConnRef, Marks};
-use bridge_core::template::{Literals, Template};
+use bridge_core::peer::{GatewayId, ListenerId, Peer, Proven};
+use bridge_core::streams::{CloseReason, ConnRef};
 use bridge_core::time::{Deadline, Now};
-use shard::{Listener, Parcel, Shard, ShardSettings};
+use shard::{Parcel, Shard};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use support::broker::{Message, Options, SimBroker};
+use support::broker::{Message, SimBroker};
 use support::vectors::unhex;
-use tcp_gateway::{FramingConfig, ListenerSettings, Tcp, TcpConfig, TcpSettings};
+use tcp_gateway::{Tcp, TcpConfig};
 
+pub(crate) use crate::setup::Setup;
 pub(crate) use codec_mqtt::Qos;
 
 /// Everything. Devices are named by their port; what they say and hear is hexadecimal text.
@@ -31,7 +32,8 @@ pub(crate) struct World {
     meters: Vec<Arc<Meter>>,
     /// The network to the broker stands still.
     pub(crate) paused: bool,
-    links: Vec<Option<u64>>,
+    /// Connections to the broker, by shard and link.
+    links: BTreeMap<(usize, LinkId), u64>,
     next_conn: u64,
     pub(crate) now: Now,
     pub(crate) devices: BTreeMap<u16, Device>,
@@ -50,40 +52,6 @@ pub(crate) struct Device {
     /// It takes nothing of what it is sent.
     pub(crate) stuck: bool,
     pub(crate) closed: bool,
-}
-
-/// How a test's world differs from the default.
-pub(crate) struct Setup {
-    pub(crate) config: TcpConfig,
-    /// One for each listener.
-    pub(crate) framings: Vec<FramingConfig>,
-    /// One for each listener; the last for the others.
-    pub(crate) mountpoints: Vec<&'static str>,
-    pub(crate) shards: u8,
-    pub(crate) own_links: bool,
-    pub(crate) queue: QueueLimits,
-    pub(crate) marks: Marks,
-    pub(crate) options: Options,
-    /// The broker is not there at the start.
-    pub(crate) alone: bool,
-    pub(crate) policy: Policy,
-}
-
-impl Default for Setup {
-    fn default() -> Self {
-        Self {
-            config: TcpConfig::default(),
-            framings: vec![FramingConfig::default(), FramingConfig::default()],
-            mountpoints: vec![""],
-            shards: 1,
-            own_links: false,
-            queue: QueueLimits { max_bytes: 1 << 20, max_messages: 100 },
-            marks: Marks { high: 100, low: 20 },
-            options: Options::default(),
-            alone: false,
-            policy: Policy::default(),
-        }
-    }
 }
 
 impl Default for World {
@@ -114,7 +82,7 @@ impl World {
             })
             .collect();
         let mut world = Self {
-            links: vec![None; shards.len()],
+            links: BTreeMap::new(),
             shards,
             broker,
             gates,
@@ -320,7 +288,7 @@ impl World {
             let mut busy = false;
             for shard in 0..self.shards.len() {
                 self.shards[shard].finish(self.now);
-                busy |= self.drive(shard);
+                busy |= self.drive_all(shard);
                 busy |= self.carry(shard);
             }
             for port in self.devices.keys().copied().collect::<Vec<_>>() {
@@ -383,19 +351,34 @@ impl World {
         busy
     }
 
-    /// One step of a link's driver.
-    fn drive(&mut self, number: usize) -> bool {
+    /// One step of a shard's links.
+    fn drive_all(&mut self, number: usize) -> bool {
         if self.paused {
             return false;
         }
-        let now = self.now;
-        let link = self.shards[number].link_mut(LinkId::shared(0)).unwrap();
+        let mut links: Vec<LinkId> = vec![LinkId::shared(0)];
+        links.extend(std::iter::from_fn(|| self.shards[number].take_touched_line()));
+        links.extend(self.links.keys().filter(|(shard, _)| *shard == number).map(|(_, link)| *link));
+        links.sort();
+        links.dedup();
+        links.into_iter().fold(false, |busy, link| busy | self.drive(number, link))
+    }
+
+    /// One step of a link's driver.
+    fn drive(&mut self, number: usize, id: LinkId) -> bool {
+        let (now, at) = (self.now, (number, id));
+        let Some(link) = self.shards[number].link_mut(id) else {
+            if let Some(conn) = self.links.remove(&at) {
+                self.broker.disconnect(conn);
+            }
+            return false;
+        };
         match link.wish() {
             Wish::Nothing => {}
             Wish::Open { .. } => {
                 link.opening(now);
                 if self.broker.connect(self.next_conn) {
-                    self.links[number] = Some(self.next_conn);
+                    self.links.insert(at, self.next_conn);
                     self.next_conn += 1;
                     link.opened(now);
                 } else {
@@ -404,86 +387,27 @@ impl World {
                 return true;
             }
             Wish::Close => {
-                if let Some(conn) = self.links[number].take() {
+                if let Some(conn) = self.links.remove(&at) {
                     self.broker.disconnect(conn);
                 }
                 link.closed(now, Closed::Broken, "closed");
                 return true;
             }
         }
-        let Some(conn) = self.links[number] else { return false };
+        let Some(&conn) = self.links.get(&at) else { return false };
         let out = link.pending().to_vec();
         link.written(out.len());
         self.broker.receive(conn, &out);
         let back = self.broker.take_output(conn);
-        assert_eq!(self.shards[number].link_bytes(now, LinkId::shared(0), &back), back.len());
+        assert_eq!(self.shards[number].link_bytes(now, id, &back), back.len());
         if !self.broker.is_open(conn) {
-            self.links[number] = None;
+            self.links.remove(&at);
             self.broker.disconnect(conn);
-            self.shards[number].link_mut(LinkId::shared(0)).unwrap().closed(now, Closed::Broken, "reset");
+            if let Some(link) = self.shards[number].link_mut(id) {
+                link.closed(now, Closed::Orderly, "closed by the broker");
+            }
             return true;
         }
         !out.is_empty() || !back.is_empty()
-    }
-}
-
-fn machine(setup: &Setup, config: &Live<TcpConfig>, id: u8) -> TcpSettings {
-    let listener = |(place, framing): (u16, &FramingConfig)| ListenerSettings {
-        id: ListenerId(place),
-        framing: framing.clone(),
-        mountpoint: mountpoint(setup, place).to_owned(),
-    };
-    TcpSettings {
-        gateway: GatewayId(0),
-        config: config.clone(),
-        listeners: (0..).zip(&setup.framings).map(listener).collect(),
-        node: "n".into(),
-        own_links: setup.own_links,
-        first_shard: id == 0,
-        seed: 3,
-    }
-}
-
-fn mountpoint(setup: &Setup, listener: u16) -> &'static str {
-    let last = setup.mountpoints.last().unwrap();
-    setup.mountpoints.get(usize::from(listener)).unwrap_or(last)
-}
-
-fn shard(setup: &Setup, gates: &Gates, directory: &Arc<Directory>, id: u8) -> ShardSettings {
-    let rules = |place| ListenerRules::new(Template::parse(mountpoint(setup, place), Literals::TopicName).unwrap());
-    let listeners = u16::try_from(setup.framings.len()).unwrap();
-    ShardSettings {
-        id: ShardId(id),
-        bridge: BridgeSettings {
-            links: vec![link(setup.queue, id)],
-            listeners: (0..listeners).map(rules).collect(),
-            node: "n".into(),
-            status: None,
-            policy: setup.policy.clone(),
-            seed: 3,
-        },
-        listeners: setup.framings.iter().map(|_| Listener { gateway: GatewayId(0), marks: setup.marks }).collect(),
-        gates: gates.clone(),
-        directory: Arc::clone(directory),
-        durable: false,
-        max_routes: 10,
-        seed: 3,
-    }
-}
-
-fn link(queue: QueueLimits, id: u8) -> LinkSettings {
-    LinkSettings {
-        client_id: format!("tidegate-n-{id}"),
-        username: String::new(),
-        password: Password::default(),
-        keepalive_s: 600,
-        max_inflight: 64,
-        max_packet_size: 1 << 20,
-        version: VersionChoice::V5OrOlder,
-        servers: vec!["h:1883".into()],
-        will: None,
-        session_expiry_s: 3600,
-        scope: SessionScope::Process,
-        queue,
     }
 }
