@@ -349,28 +349,36 @@ impl Upstream {
 
     /// Whom a message concerns. `ids`: the subscription identifiers that came with it.
     ///
+    /// An identifier that we have forgotten, or that an earlier process gave out in its last moments, is as good as none.
     /// A broker that names none sends what it kept after the answer to the SUBSCRIBE that it is for, and most send it
     /// before they read the next one: so it is for those who asked by the SUBSCRIBE that was answered last.
     pub(crate) fn recipients(
         &mut self,
         topic: &str,
-        ids: impl Iterator<Item = u32>,
+        ids: impl Iterator<Item = u32> + Clone,
         retained: bool,
         mut to: impl FnMut(&Subscriber, Qos),
     ) {
-        let mut identified = false;
-        for id in ids {
-            // One that we have forgotten is as good as none.
-            let Some(cause) = self.causes.get(&id) else { continue };
+        let (mut identified, mut forgotten) = (false, false);
+        for id in ids.clone() {
+            let Some(cause) = self.causes.get(&id) else {
+                forgotten = true;
+                continue;
+            };
             identified = true;
             let Some(entry) = self.filters.get_mut(cause.filter) else { continue };
             if retained { entry.kept(cause, id, &mut to) } else { entry.live(id, &mut to) }
         }
-        if identified {
+        if identified && (retained || !forgotten) {
             return;
         }
         let mut keys = std::mem::take(&mut self.scratch);
         self.trie.matches(topic, |key| keys.push(key));
+        if identified {
+            // One copy for several filters, of which we have forgotten one: it is among those that are not named.
+            let causes = &self.causes;
+            keys.retain(|key| !ids.clone().any(|id| causes.get(&id).is_some_and(|cause| cause.filter == *key)));
+        }
         let newest = self.causes.get(&self.granted_last).filter(|cause| retained && keys.contains(&cause.filter));
         if let Some((cause, entry)) = newest.and_then(|cause| Some((cause, self.filters.get(cause.filter)?))) {
             entry.kept(cause, self.granted_last, &mut to);

@@ -55,6 +55,17 @@ fn each_copy_of_an_overlap_goes_to_its_own_filters_subscribers() {
 }
 
 #[test]
+fn of_one_copy_for_several_filters_nobody_misses_it_though_one_identifier_is_forgotten() {
+    let mut up = Upstream::new(1);
+    let wild = joined(&mut up, "a/#", 1, Qos::AtMostOnce);
+    joined(&mut up, "a/b", 2, Qos::AtMostOnce);
+    joined(&mut up, "c", 3, Qos::AtMostOnce);
+    assert_eq!(recipients(&mut up, "a/b", &[wild, 999], false), [1, 2], "each once");
+    assert_eq!(recipients(&mut up, "a/b", &[999, wild], false), [1, 2]);
+    assert_eq!(recipients(&mut up, "a/b", &[wild, 999], true), [1], "what was kept is for who asked for it");
+}
+
+#[test]
 fn without_identifiers_what_was_kept_goes_to_those_of_the_subscribe_that_was_answered_last() {
     let mut up = Upstream::new(1);
     joined(&mut up, "a/b", 1, Qos::AtMostOnce);
