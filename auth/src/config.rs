@@ -140,8 +140,7 @@ pub enum Source {
         /// The file; never empty.
         path: PathBuf,
     },
-    /// `type = "x509"`: whoever has proved who it is comes in under that name. A pre-shared key is as good a proof as a
-    /// certificate.
+    /// `type = "x509"`: whoever has shown a verified certificate comes in under its name.
     X509 {
         /// What of the certificate the name is.
         username: CertificateName,

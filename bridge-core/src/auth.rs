@@ -10,7 +10,7 @@ mod psk;
 pub use admissions::{Admissions, Decided, MAX_WAITING, OwnRequest};
 pub use psk::PskKeys;
 
-use crate::peer::{GatewayId, ListenerId};
+use crate::peer::{GatewayId, ListenerId, Proven};
 use crate::slab::Key;
 use crate::uplink::Refusal;
 use std::collections::BTreeMap;
@@ -49,9 +49,9 @@ pub enum EntryKind {
     },
     /// Asks this store.
     Store(StoreId),
-    /// Lets in who has proved to the transport who it is, under that name instead of one that it gave, and leaves the
+    /// Lets in who has shown a verified certificate, under its common name instead of a name that it gave, and leaves the
     /// decision about others to later entries.
-    Proven,
+    Certificate,
     /// Lets everybody in as far as we are concerned: the broker decides when the client's own connection comes there.
     Broker,
 }
@@ -63,7 +63,7 @@ impl fmt::Debug for EntryKind {
                 f.debug_struct("Static").field("username", username).field("password", &Masked(password)).finish()
             }
             Self::Store(id) => f.debug_tuple("Store").field(id).finish(),
-            Self::Proven => f.write_str("Proven"),
+            Self::Certificate => f.write_str("Certificate"),
             Self::Broker => f.write_str("Broker"),
         }
     }
@@ -106,7 +106,7 @@ impl AuthRules {
     /// What holds when no entry has said anything about a client with these credentials. A name that it proved and did
     /// not say is no credential.
     fn unheard(&self, gateway: GatewayId, shown: Shown<'_>) -> Result<(), Refusal> {
-        let unsaid = shown.username.is_empty() || shown.proven == Some(shown.username);
+        let unsaid = shown.username.is_empty() || shown.proven.identity() == Some(shown.username);
         let anonymous = unsaid && shown.password.is_empty();
         let welcome = if self.entries.iter().any(|entry| entry.serves(gateway)) {
             self.on_all_ignore || anonymous && self.allow_anonymous == Some(true)
@@ -123,7 +123,7 @@ struct Shown<'a> {
     username: &'a str,
     password: &'a [u8],
     /// Who it is, as the transport has found.
-    proven: Option<&'a str>,
+    proven: Proven<'a>,
 }
 
 /// What one client shows. Owned, since the answer may take its time.

@@ -65,9 +65,60 @@ pub enum Place {
     Secure(ListenerId, SecureRef),
 }
 
-/// What the transport has proved about a peer. Nothing, over plain UDP.
+/// What the transport has proved about a peer, and by what: a key's identity and a certificate's name may read the same and
+/// mean two devices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Proven<'a> {
-    /// The PSK identity, or the common name of its certificate: who it is, if that was proved.
-    pub identity: Option<&'a str>,
+pub enum Proven<'a> {
+    /// Nothing, as over plain UDP.
+    #[default]
+    Nothing,
+    /// It has the pre-shared key of this identity.
+    Psk(&'a str),
+    /// It has the private key of a certificate that was verified and has this common name.
+    Certificate(&'a str),
+}
+
+impl<'a> Proven<'a> {
+    /// Who it is, if that was proved.
+    #[must_use]
+    pub const fn identity(self) -> Option<&'a str> {
+        match self {
+            Self::Nothing => None,
+            Self::Psk(identity) | Self::Certificate(identity) => Some(identity),
+        }
+    }
+}
+
+/// The same, to be kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ProvenBuf {
+    /// See [`Proven::Nothing`].
+    #[default]
+    Nothing,
+    /// See [`Proven::Psk`].
+    Psk(Box<str>),
+    /// See [`Proven::Certificate`].
+    Certificate(Box<str>),
+}
+
+impl ProvenBuf {
+    /// Borrowed.
+    #[must_use]
+    pub const fn view(&self) -> Proven<'_> {
+        match self {
+            Self::Nothing => Proven::Nothing,
+            Self::Psk(identity) => Proven::Psk(identity),
+            Self::Certificate(identity) => Proven::Certificate(identity),
+        }
+    }
+}
+
+impl From<Proven<'_>> for ProvenBuf {
+    fn from(proven: Proven<'_>) -> Self {
+        match proven {
+            Proven::Nothing => Self::Nothing,
+            Proven::Psk(identity) => Self::Psk(identity.into()),
+            Proven::Certificate(identity) => Self::Certificate(identity.into()),
+        }
+    }
 }

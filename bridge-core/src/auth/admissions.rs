@@ -3,7 +3,7 @@
 use super::{Answer, AuthRules, Credentials, EntryKind, Opinion, Question, Shown};
 use crate::meter::{Counts, Meter};
 use crate::metrics::{ADMISSIONS, ADMISSIONS_WAITING};
-use crate::peer::GatewayId;
+use crate::peer::{GatewayId, Proven, ProvenBuf};
 use crate::slab::{Key, Slab};
 use crate::time::{Deadline, Now};
 use crate::uplink::{Admission, Applicant, Identity, Refusal, SessionWish, Token};
@@ -63,7 +63,7 @@ struct Waiting {
     /// As the store was shown them.
     credentials: Arc<Credentials>,
     /// Who it is, as the transport has found.
-    proven: Option<Box<str>>,
+    proven: ProvenBuf,
     /// The first entry that has not been heard.
     next: usize,
     deadline: Deadline,
@@ -111,13 +111,16 @@ impl Admissions {
     /// answered once, by [`Admissions::take_decided`], under it.
     pub fn admit(&mut self, now: Now, applicant: Token, who: &Applicant<'_>) -> Admission {
         let rules = Arc::clone(&self.rules);
-        let proven = who.proven.identity;
-        let bound = proven.and_then(|identity| rules.endpoints.get(identity));
+        let proven = who.proven;
+        let bound = match proven {
+            Proven::Psk(identity) => rules.endpoints.get(identity),
+            Proven::Nothing | Proven::Certificate(_) => None,
+        };
         if bound.is_some_and(|client_id| **client_id != *who.id.as_str()) {
             self.counts.up(AdmissionCount::Denied);
             return Admission::Refused(Refusal::BadCredentials);
         }
-        let username = if who.username.is_empty() { proven.unwrap_or_default() } else { who.username };
+        let username = if who.username.is_empty() { proven.identity().unwrap_or_default() } else { who.username };
         if rules.open_listeners.contains(&who.listener) {
             return self.let_in(applicant, who, Shown { username, password: who.password.0, proven });
         }
@@ -137,7 +140,7 @@ impl Admissions {
             Step::Ask { entry, shown } => {
                 let credentials = Arc::new(credentials(who, shown));
                 let deadline = now.after_ms(rules.timeout_ms);
-                let (gateway, proven) = (who.gateway, proven.map(Into::into));
+                let (gateway, proven) = (who.gateway, proven.into());
                 let wish = who.wants.filter(|_| self.own_links);
                 let waiting = Waiting { gateway, applicant, credentials, proven, next: entry, deadline, wish };
                 if self.ask(waiting) {
@@ -198,7 +201,7 @@ impl Admissions {
         let rules = Arc::clone(&self.rules);
         let shown = Arc::clone(&waiting.credentials);
         let proven = waiting.proven.clone();
-        let now = Shown { username: &shown.username, password: &shown.password, proven: proven.as_deref() };
+        let now = Shown { username: &shown.username, password: &shown.password, proven: proven.view() };
         match step(&rules, waiting.gateway, waiting.next, now) {
             Step::Ask { entry, shown: Shown { username, password, .. } } => {
                 waiting.next = entry;
@@ -327,8 +330,8 @@ fn step<'r>(rules: &'r AuthRules, gateway: GatewayId, from: usize, mut shown: Sh
         match &each.kind {
             EntryKind::Static { username, password } => shown = Shown { username, password, ..shown },
             EntryKind::Store(_) => return Step::Ask { entry, shown },
-            EntryKind::Proven => {
-                if let Some(username) = shown.proven {
+            EntryKind::Certificate => {
+                if let Proven::Certificate(username) = shown.proven {
                     return Step::Welcome { shown: Shown { username, ..shown } };
                 }
             }

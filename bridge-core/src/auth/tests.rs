@@ -41,7 +41,7 @@ fn applicant<'a>(username: &'a str, password: &'a str) -> Applicant<'a> {
         username,
         password: Password(password.as_bytes()),
         address: None,
-        proven: crate::peer::Proven::default(),
+        proven: Proven::Nothing,
         wants: None,
     }
 }
@@ -359,57 +359,78 @@ proptest! {
     }
 }
 
-fn proven<'a>(identity: &'a str, username: &'a str, password: &'a str) -> Applicant<'a> {
-    Applicant { proven: crate::peer::Proven { identity: Some(identity) }, ..applicant(username, password) }
+fn proven<'a>(proven: Proven<'a>, username: &'a str, password: &'a str) -> Applicant<'a> {
+    Applicant { proven, ..applicant(username, password) }
 }
 
-fn who_proved() -> ChainEntry {
-    ChainEntry { gateways: Vec::new(), kind: EntryKind::Proven }
+fn certified() -> ChainEntry {
+    ChainEntry { gateways: Vec::new(), kind: EntryKind::Certificate }
 }
 
 #[test]
 fn who_proved_a_name_and_says_none_has_that_name() {
     let open = AuthRules { open_listeners: vec![ListenerId(0)], ..chain(vec![store(USERS)]) };
-    for rules in [chain(Vec::new()), open] {
-        assert_eq!(run(rules.clone(), &proven("cn", "", ""), &[]).0, granted("cn", false));
-        assert_eq!(run(rules, &proven("cn", "ann", ""), &[]).0, granted("ann", false));
+    for by in [Proven::Certificate, Proven::Psk] {
+        for rules in [chain(Vec::new()), open.clone()] {
+            assert_eq!(run(rules.clone(), &proven(by("me"), "", ""), &[]).0, granted("me", false));
+            assert_eq!(run(rules, &proven(by("me"), "ann", ""), &[]).0, granted("ann", false));
+        }
+        let (verdict, asked) = run(chain(vec![store(USERS)]), &proven(by("me"), "", "pw"), &[YES]);
+        assert_eq!((verdict, asked), (granted("me", false), vec![(0, "lamp me:pw".to_owned())]));
     }
-    let (verdict, asked) = run(chain(vec![store(USERS)]), &proven("cn", "", "pw"), &[YES]);
-    assert_eq!((verdict, asked), (granted("cn", false), vec![(0, "lamp cn:pw".to_owned())]));
 }
 
 #[test]
 fn a_name_that_was_proved_and_not_said_is_no_credential() {
     let rules = AuthRules { allow_anonymous: Some(true), ..chain(vec![store(USERS)]) };
-    assert_eq!(run(rules.clone(), &proven("cn", "", ""), &[Opinion::Ignore]).0, granted("cn", false));
-    assert_eq!(run(rules, &proven("cn", "ann", ""), &[Opinion::Ignore]).0, Err(Refusal::BadCredentials));
+    for by in [Proven::Certificate, Proven::Psk] {
+        assert_eq!(run(rules.clone(), &proven(by("me"), "", ""), &[Opinion::Ignore]).0, granted("me", false));
+        let named = proven(by("me"), "ann", "");
+        assert_eq!(run(rules.clone(), &named, &[Opinion::Ignore]).0, Err(Refusal::BadCredentials));
+    }
 }
 
 #[test]
-fn an_entry_for_who_proved_who_it_is_lets_them_in_under_that_name_and_leaves_others_to_the_next() {
-    let (bad, some) = (Err(Refusal::BadCredentials), proven("cn", "ann", "pw"));
-    let alone = chain(vec![who_proved()]);
+fn an_entry_for_certificates_lets_their_owners_in_under_their_names_and_leaves_others_to_the_next() {
+    let (bad, some) = (Err(Refusal::BadCredentials), proven(Proven::Certificate("cn"), "ann", "pw"));
+    let alone = chain(vec![certified()]);
     assert_eq!(run(alone.clone(), &some, &[]), (granted("cn", false), vec![]));
     assert_eq!(run(alone, &applicant("ann", "pw"), &[]), (bad, vec![]));
-    let first = chain(vec![fixed("site", "x"), who_proved(), store(USERS)]);
+    let first = chain(vec![fixed("site", "x"), certified(), store(USERS)]);
     assert_eq!(run(first.clone(), &some, &[]).0, granted("cn", false));
     assert_eq!(run(first, &applicant("ann", "pw"), &[YES]).0, granted("site", false));
-    let second = chain(vec![store(USERS), who_proved()]);
+    let second = chain(vec![store(USERS), certified()]);
     assert_eq!(run(second.clone(), &some, &[Opinion::Ignore]).0, granted("cn", false));
     assert_eq!(run(second, &some, &[Opinion::Deny]).0, Err(Refusal::BadCredentials));
-    let elsewhere = chain(vec![only(STOMP, who_proved()), store(USERS)]);
+    let elsewhere = chain(vec![only(STOMP, certified()), store(USERS)]);
     assert_eq!(run(elsewhere, &some, &[YES]).0, granted("ann", false));
+}
+
+#[test]
+fn an_entry_for_certificates_lets_nobody_in_for_a_pre_shared_key() {
+    let (key, bad) = (proven(Proven::Psk("cn"), "", ""), Err(Refusal::BadCredentials));
+    assert_eq!(run(chain(vec![certified()]), &key, &[]), (bad.clone(), vec![]));
+    let anonymous = AuthRules { allow_anonymous: Some(true), ..chain(vec![certified()]) };
+    assert_eq!(run(anonymous.clone(), &key, &[]).0, granted("cn", false));
+    assert_eq!(run(anonymous, &proven(Proven::Psk("cn"), "ann", "pw"), &[]).0, bad.clone());
+    // After a store as well, when the decision has waited.
+    let second = chain(vec![store(USERS), certified()]);
+    assert_eq!(run(second.clone(), &key, &[Opinion::Ignore]).0, bad);
+    let certificate = proven(Proven::Certificate("cn"), "", "");
+    assert_eq!(run(second, &certificate, &[Opinion::Ignore]).0, granted("cn", false));
 }
 
 #[test]
 fn an_identity_that_is_bound_to_a_client_id_may_be_no_other() {
     let endpoints: BTreeMap<_, _> = [("one".into(), "lamp".into()), ("two".into(), "door".into())].into();
     let open = AuthRules { open_listeners: vec![ListenerId(0)], ..AuthRules::default() };
-    for rules in [open, chain(vec![who_proved()])] {
+    for rules in [open, chain(Vec::new())] {
         let rules = AuthRules { endpoints: endpoints.clone(), ..rules };
-        assert_eq!(run(rules.clone(), &proven("one", "", ""), &[]).0, granted("one", false));
-        assert_eq!(run(rules.clone(), &proven("two", "", ""), &[]).0, Err(Refusal::BadCredentials));
-        assert_eq!(run(rules.clone(), &proven("three", "", ""), &[]).0, granted("three", false));
+        assert_eq!(run(rules.clone(), &proven(Proven::Psk("one"), "", ""), &[]).0, granted("one", false));
+        assert_eq!(run(rules.clone(), &proven(Proven::Psk("two"), "", ""), &[]).0, Err(Refusal::BadCredentials));
+        assert_eq!(run(rules.clone(), &proven(Proven::Psk("three"), "", ""), &[]).0, granted("three", false));
+        // It is about keys: a certificate's name is another's.
+        assert_eq!(run(rules, &proven(Proven::Certificate("two"), "", ""), &[]).0, granted("two", false));
     }
 }
 

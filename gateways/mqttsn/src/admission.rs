@@ -2,7 +2,7 @@
 //! or against whoever has its client id.
 
 use crate::address::{Address, At};
-use bridge_core::peer::Proven;
+use bridge_core::peer::{Proven, ProvenBuf};
 use bridge_core::slab::{Key, Slab};
 use bridge_core::uplink::{Identity, OwnLink, Refusal, SessionWish, Token};
 use codec_mqttsn as sn;
@@ -104,7 +104,7 @@ pub(crate) struct Sender<'a> {
 #[derive(Debug)]
 pub(crate) struct Waiting {
     address: Address,
-    identity: Option<Box<str>>,
+    proven: ProvenBuf,
     pub(crate) id: Box<str>,
     /// We made the id up: CONNECT had none.
     pub(crate) generated: bool,
@@ -115,8 +115,8 @@ pub(crate) struct Waiting {
 
 impl Waiting {
     pub(crate) fn new(sender: Sender<'_>, id: &str, generated: bool, hello: Hello) -> Self {
-        let identity = sender.proven.identity.map(Into::into);
-        Self { address: sender.at.into(), identity, id: id.into(), generated, hello, clean: hello.clean }
+        let proven = sender.proven.into();
+        Self { address: sender.at.into(), proven, id: id.into(), generated, hello, clean: hello.clean }
     }
 
     /// True when CONNECT was repeated and means something else now, which the broker was not asked for.
@@ -125,7 +125,7 @@ impl Waiting {
     }
 
     pub(crate) fn sender(&self) -> Sender<'_> {
-        Sender { at: self.address.at(), proven: Proven { identity: self.identity.as_deref() } }
+        Sender { at: self.address.at(), proven: self.proven.view() }
     }
 }
 

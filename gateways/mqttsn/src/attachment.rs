@@ -6,7 +6,7 @@ use crate::counts::Count;
 use crate::registry::Registry;
 use crate::session::Session;
 use bridge_core::machine::Cx;
-use bridge_core::peer::Proven;
+use bridge_core::peer::{Proven, ProvenBuf};
 use bridge_core::slab::Key;
 use bridge_core::topic::ClientId;
 use bridge_core::uplink::{Connect, Ending, Online, OwnLink, Refusal, Taken, Token, Uplink};
@@ -21,7 +21,7 @@ pub(crate) fn dismiss(cx: &mut Cx<'_>, link: Option<OwnLink>) {
 impl Session {
     /// True unless the session's client has proved to be somebody else.
     pub(crate) fn may_be(&self, proven: Proven<'_>) -> bool {
-        self.proven.is_none() || self.proven.as_deref() == proven.identity
+        self.proven == ProvenBuf::Nothing || self.proven.view() == proven
     }
 
     /// Makes the bridge know it, if it does not yet, and what MQTT connection it has of its own. That is taken if all is

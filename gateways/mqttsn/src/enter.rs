@@ -91,7 +91,7 @@ impl Mqttsn {
             generated,
             stored: false,
             address: sender.at.into(),
-            proven: sender.proven.identity.map(Into::into),
+            proven: sender.proven.into(),
             identity,
             connected_ms: cx.now.wall_ms,
             clean: hello.clean,
@@ -125,7 +125,7 @@ impl Mqttsn {
         self.sessions.unbind(key);
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.address = sender.at.into();
-        session.proven = sender.proven.identity.map(Into::into);
+        session.proven = sender.proven.into();
         session.identity = identity;
         session.clean = clean;
         session.keepalive_s = hello.duration_s;

@@ -60,7 +60,7 @@ impl Mqttsn {
     pub(crate) fn may_move(&self, key: Key, sender: Sender<'_>) -> bool {
         let Some(session) = self.sessions.get(key) else { return false };
         // CONNECT may prove more than before; PINGREQ asks nobody whether who proves it may be this client.
-        if session.proven.as_deref() != sender.proven.identity {
+        if session.proven.view() != sender.proven {
             self.base.counts.up(Count::Impostor);
             return false;
         }

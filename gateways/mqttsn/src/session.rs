@@ -8,6 +8,7 @@ use crate::receipts::Receipts;
 use crate::registry::{Registry, most_octets};
 use crate::subscriptions::Subscriptions;
 use crate::will::Dialogue;
+use bridge_core::peer::ProvenBuf;
 use bridge_core::publication::Stored;
 use bridge_core::time::Now;
 use bridge_core::uplink::{ClientRef, Ending, Identity};
@@ -26,7 +27,7 @@ pub(crate) struct Session {
     /// Where it is, or was last.
     pub(crate) address: Address,
     /// Who it is, as the transport proved: nobody else may take its place then.
-    pub(crate) proven: Option<Box<str>>,
+    pub(crate) proven: ProvenBuf,
     /// Who it is, as it was let in.
     pub(crate) identity: Identity,
     /// When it connected last, in milliseconds since the Unix epoch.

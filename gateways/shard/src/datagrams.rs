@@ -30,7 +30,7 @@ impl Packet<'_> {
             entry: self.entry,
             owner,
             peer: self.peer,
-            identity: self.proven.identity.map(Into::into),
+            proven: self.proven.into(),
             bytes: self.bytes.into(),
             hops: self.hops.saturating_add(1),
         }
@@ -56,7 +56,7 @@ impl Shard {
     /// One datagram from another shard, or one of our own that came back: its route was stale.
     pub(crate) fn forwarded(&mut self, now: Now, forward: &Forward) {
         let Forward { peer, entry, hops, .. } = *forward;
-        let packet = Packet { peer, proven: forward.proven(), bytes: &forward.bytes, entry, hops };
+        let packet = Packet { peer, proven: forward.proven.view(), bytes: &forward.bytes, entry, hops };
         match forward.owner {
             Some(owner) if owner != self.id => self.send_on(owner, &packet),
             Some(_) => {

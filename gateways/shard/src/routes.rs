@@ -1,6 +1,6 @@
 //! Addresses whose packets belong to another shard: one hop from the second packet on.
 
-use bridge_core::peer::{Peer, Place, Proven, ShardId};
+use bridge_core::peer::{Peer, Place, ProvenBuf, ShardId};
 use foldhash::quality::FixedState;
 use hashbrown::{Equivalent, HashMap};
 use std::collections::VecDeque;
@@ -18,17 +18,11 @@ pub struct Forward {
     /// From whom it came.
     pub peer: Peer,
     /// What is proved about it.
-    pub identity: Option<Box<str>>,
+    pub proven: ProvenBuf,
     /// As it came.
     pub bytes: Box<[u8]>,
     /// How many shards have seen it.
     pub hops: u8,
-}
-
-impl Forward {
-    pub(crate) fn proven(&self) -> Proven<'_> {
-        Proven { identity: self.identity.as_deref() }
-    }
 }
 
 /// An address: where a datagram came from, and what of it says who is behind a forwarder there.

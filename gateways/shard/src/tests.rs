@@ -10,7 +10,7 @@ use bridge_core::gate::{Gate, Gates, Shut};
 use bridge_core::listeners::{ListenerPolicy, Listeners};
 use bridge_core::machine::{Cx, Handled, Input, Machine};
 use bridge_core::owners::{Directory, Owner};
-use bridge_core::peer::{GatewayId, ListenerId, Peer, Proven, ShardId};
+use bridge_core::peer::{GatewayId, ListenerId, Peer, Proven, ProvenBuf, ShardId};
 use bridge_core::time::{Deadline, Now};
 use bridge_core::uplink::{Admission, Applicant, Password, Token};
 use std::net::SocketAddr;
@@ -179,7 +179,7 @@ fn a_datagram_does_not_go_round_for_ever() {
         entry: ShardId(2),
         owner: None,
         peer: peer(2),
-        identity: None,
+        proven: ProvenBuf::Nothing,
         bytes: b"+lamp"[..].into(),
         hops: 3,
     };

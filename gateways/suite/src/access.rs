@@ -154,7 +154,7 @@ impl Access {
                     password: password.expose().as_bytes().into(),
                 },
                 Source::File { path } => EntryKind::Store(self.files.get(path)?.0),
-                Source::X509 { .. } => EntryKind::Proven,
+                Source::X509 { .. } => EntryKind::Certificate,
                 Source::Broker => EntryKind::Broker,
             };
             Some(ChainEntry { gateways: entry.gateways.iter().map(|gateway| served(*gateway)).collect(), kind })

@@ -6,7 +6,7 @@ use crate::counts::{Count, turned_away};
 use crate::machine::{Step, Tcp};
 use bridge_core::machine::Cx;
 use bridge_core::owners::Owner;
-use bridge_core::peer::{Proven, ShardId};
+use bridge_core::peer::ShardId;
 use bridge_core::slab::Key;
 use bridge_core::topic::ClientId;
 use bridge_core::uplink::{
@@ -49,7 +49,7 @@ impl Tcp {
             username: who.username,
             password: Password(who.password),
             address: Some(connection.addr),
-            proven: Proven { identity: connection.proven.as_deref() },
+            proven: connection.proven.view(),
             // The protocol knows no session that outlives its connection.
             wants: Some(SessionWish { clean: true, keepalive_s: who.keepalive_s.into(), expiry_s: 0 }),
         };

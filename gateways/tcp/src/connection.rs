@@ -1,7 +1,7 @@
 //! One connection: what it is in, and what it has.
 
 use crate::hold::HoldQueue;
-use bridge_core::peer::ListenerId;
+use bridge_core::peer::{ListenerId, ProvenBuf};
 use bridge_core::streams::ConnRef;
 use bridge_core::time::Deadline;
 use bridge_core::topic::TopicBuf;
@@ -17,7 +17,7 @@ pub(crate) struct Connection {
     pub(crate) listener: ListenerId,
     pub(crate) addr: SocketAddr,
     /// What the transport has proved about its device.
-    pub(crate) proven: Option<Box<str>>,
+    pub(crate) proven: ProvenBuf,
     pub(crate) state: State,
     /// When it was opened, or, once it is a session, when its device was heard last; of the monotone clock.
     pub(crate) since_ms: u64,

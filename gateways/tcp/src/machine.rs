@@ -85,7 +85,7 @@ impl Tcp {
             conn,
             listener: peer.listener,
             addr: peer.addr,
-            proven: proven.identity.map(Into::into),
+            proven: proven.into(),
             state: State::New,
             since_ms: cx.now.mono_ms,
             partial_since_ms: None,

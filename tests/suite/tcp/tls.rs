@@ -141,7 +141,7 @@ impl Psk {
     fn start(address: SocketAddr, version: &str, identity: &str, key: &str) -> Option<Self> {
         let mut command = Command::new(program("openssl")?);
         command.args(["s_client", "-connect", &address.to_string(), version, "-quiet", "-nocommands"]);
-        command.args(["-psk_identity", identity, "-psk", key]);
+        command.args(["-psk_identity", identity, "-psk", key, "-cipher", "PSK"]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         Some(Self { child: command.spawn().unwrap() })
     }
@@ -192,6 +192,30 @@ fn a_pre_shared_key_lets_in_and_a_wrong_one_does_not() {
         let mut client = Psk::start(tidegate.tls(), "-tls1_2", identity, "00112233445566778899aabbccddeeff").unwrap();
         assert_eq!(client.connect("pump") == WELCOME, enters, "{identity}");
     }
+}
+
+#[test]
+fn a_chain_for_certificates_lets_certificates_in_and_no_keys() {
+    if program("openssl").is_none() {
+        return;
+    }
+    let dir = Dir::new();
+    let authority = Authority::new(&dir, "authority");
+    let own = authority.certify(&dir, "pump-7");
+    // The key's identity reads as the certificate's name does.
+    let keys = dir.write("psk.txt", "pump-7:00112233445566778899aabbccddeeff\n");
+    let gateway = files(&authority.certify(&dir, "gw.test"));
+    let lines = format!("{gateway}ca_file = \"{}\"\nverify = \"optional\"", authority.file);
+    let text = format!("[[auth.chain]]\ntype = \"x509\"\n{}", file(&lines));
+    let tidegate = Setup::new().set("AUTH__PSK__FILE", keys.to_str().unwrap()).file(&text).start().ready();
+    for version in ["-tls1_2", "-tls1_3"] {
+        let key = "00112233445566778899aabbccddeeff";
+        let mut client = Psk::start(tidegate.tls(), version, "pump-7", key).unwrap();
+        let answer = client.connect("pump");
+        assert_eq!(answer.first(), Some(&0x21), "{version}: refused by the chain, not by the handshake");
+    }
+    let mut certified = device(tidegate.tls(), &authority, "gw.test", Some(&own));
+    certified.enter(&["pump"]);
 }
 
 #[test]

@@ -22,7 +22,7 @@ use crate::registry::Registry;
 use crate::session::{NapLink, Session, Sleep, State};
 use crate::subscriptions::Subscriptions;
 use bridge_core::Qos;
-use bridge_core::peer::{ListenerId, Peer};
+use bridge_core::peer::{ListenerId, Peer, Proven, ProvenBuf};
 use bridge_core::publication::{Publication, Stored};
 use bridge_core::time::Now;
 use bridge_core::topic::TopicName;
@@ -43,6 +43,8 @@ const IN_FLIGHT: u8 = 16;
 /// It came through an association, which does not outlive the process.
 const SECURED: u8 = 32;
 const REGISTERING: u8 = 64;
+/// What is proved of it was proved by a certificate, not by a pre-shared key.
+const CERTIFICATE: u8 = 128;
 
 // States.
 const AWAY: u8 = 0;
@@ -76,10 +78,11 @@ pub(super) fn write(session: &Session, base: &Base, now: Now, into: &mut Vec<u8>
     let flight = session.down.in_flight.as_ref().filter(|flight| flight.held.message.view(now).is_some());
     // Who is awake comes back asleep: it is told anew.
     let registering = session.down.registering.as_ref().filter(|_| session.is_active());
-    let at = session.address.at();
+    let (at, proven) = (session.address.at(), session.proven.view());
     let flags = [
         (session.clean, CLEAN),
-        (session.proven.is_some(), PROVEN),
+        (proven.identity().is_some(), PROVEN),
+        (matches!(proven, Proven::Certificate(_)), CERTIFICATE),
         (session.identity.superuser, SUPERUSER),
         (will.is_some(), WILL),
         (flight.is_some(), IN_FLIGHT),
@@ -102,8 +105,8 @@ pub(super) fn write(session: &Session, base: &Base, now: Now, into: &mut Vec<u8>
     put(into, session.sleep_s().into());
     write_address(at, into);
     put_bytes(into, session.identity.username.as_bytes());
-    if let Some(proven) = &session.proven {
-        put_bytes(into, proven.as_bytes());
+    if let Some(identity) = proven.identity() {
+        put_bytes(into, identity.as_bytes());
     }
     if let Some(will) = will {
         write_message(will, now, into);
@@ -233,7 +236,11 @@ pub(super) fn read(base: &Base, now: Now, id: &str, record: &[u8]) -> Option<Ses
     };
     let address = read_address(from)?;
     let identity = Identity { username: take_text(from)?.into(), superuser: flags & SUPERUSER != 0 };
-    let proven = if flags & PROVEN != 0 { Some(take_text(from)?.into()) } else { None };
+    let proven = match (flags & PROVEN != 0, flags & CERTIFICATE != 0) {
+        (false, _) => ProvenBuf::Nothing,
+        (true, false) => ProvenBuf::Psk(take_text(from)?.into()),
+        (true, true) => ProvenBuf::Certificate(take_text(from)?.into()),
+    };
     let will = if flags & WILL != 0 { Some(read_message(from, now)?) } else { None };
     let predefined = base.rules.predefined.own(id);
     let topics = (base.rules.predefined.known(predefined.as_deref()), base.rules.max_topics);
@@ -414,7 +421,7 @@ mod tests {
             generated: false,
             stored: true,
             address,
-            proven: Some("CN=dev".into()),
+            proven: ProvenBuf::Certificate("dev".into()),
             identity: Identity { username: "ann".into(), superuser: true },
             connected_ms: 1_600_000_000_000,
             clean: false,
@@ -436,11 +443,11 @@ mod tests {
         let base = Base::new(GatewayId(0), &MqttsnConfig::default(), 1);
         let (v4, v6) = (IpAddr::from([10, 1, 2, 3]), IpAddr::from([0xFE80, 0, 0, 0, 0, 0, 0, 7]));
         let nodes = [None, Some(&b""[..]), Some(b"\x00\xFF")];
-        for (ip, local, node, superuser) in [
-            (v4, None, nodes[0], true),
-            (v6, Some(v6), nodes[1], false),
-            (v4, Some(v4), nodes[2], true),
-            (v6, None, nodes[2], false),
+        for (ip, local, node, superuser, proven) in [
+            (v4, None, nodes[0], true, Proven::Nothing),
+            (v6, Some(v6), nodes[1], false, Proven::Psk("dev")),
+            (v4, Some(v4), nodes[2], true, Proven::Certificate("dev")),
+            (v6, None, nodes[2], false, Proven::Nothing),
         ] {
             let addr = match ip {
                 IpAddr::V4(_) => SocketAddr::new(ip, 65_535),
@@ -449,7 +456,7 @@ mod tests {
             let peer = Peer::plain(ListenerId(300), addr, local);
             let mut before = session(Address::from(At { peer, node }));
             before.identity.superuser = superuser;
-            before.proven = before.proven.filter(|_| superuser);
+            before.proven = proven.into();
             let mut record = Vec::new();
             write(&before, &base, NOW, &mut record);
             let after = read(&base, NOW, "dev", &record);

@@ -89,14 +89,14 @@ fn what_waits_for_its_topic_when_the_process_ends_still_does_in_the_next() {
 fn a_ping_of_somebody_who_is_proved_does_not_move_the_session_of_one_who_is_not() {
     let mut world = World::default();
     assert_eq!(world.ask_as(secure(1, 7), Proven::default(), CONNECT), ["030500"]);
-    assert_eq!(world.ask_as(secure(2, 8), Proven { identity: Some("door") }, PINGREQ), ["0218"]);
+    assert_eq!(world.ask_as(secure(2, 8), Proven::Psk("door"), PINGREQ), ["0218"]);
     assert_eq!(world.ask_as(secure(3, 9), Proven::default(), PINGREQ), ["0217"]);
 }
 
 #[test]
 fn a_client_that_sleeps_outlives_its_association() {
     let mut world = World::default();
-    let lamp = Proven { identity: Some("lamp") };
+    let lamp = Proven::Psk("lamp");
     assert_eq!(world.ask_as(secure(1, 7), lamp, "09040401003c646576"), ["030500"]);
     assert_eq!(world.ask_as(secure(1, 7), lamp, "0812200007612f62"), ["0813200401000700"]);
     assert_eq!(world.ask_as(secure(1, 7), lamp, "0418003c"), ["0218"]);
@@ -277,7 +277,7 @@ fn the_rules_follow_a_client_that_moves_by_pingreq() {
 #[test]
 fn who_was_connected_through_an_association_comes_back_with_connect_in_the_next_process() {
     let durable = || Setup { durable: true, ..Setup::default() };
-    let (mut world, lamp) = (World::new(durable()), Proven { identity: Some("lamp") });
+    let (mut world, lamp) = (World::new(durable()), Proven::Psk("lamp"));
     assert_eq!(world.ask_as(secure(1, 7), lamp, CONNECT), ["030500"]);
     let (mut world, thawed) = world.restart(durable(), 0);
     assert_eq!((thawed, world.sessions()), (vec![Ok(())], [0, 0, 1]));

@@ -104,7 +104,7 @@ fn who_has_proved_who_it_is_meanwhile_is_not_taken_over() {
     let mut world = asking();
     let plain = Peer::plain(ListenerId(0), ([127, 0, 0, 1], 2).into(), None);
     let secure = Peer { secure: Some(SecureRef(Key { slot: 7, generation: 0 })), ..plain };
-    assert_eq!(world.ask_as(secure, Proven { identity: Some("dev") }, CONNECT), NOTHING);
+    assert_eq!(world.ask_as(secure, Proven::Psk("dev"), CONNECT), NOTHING);
     assert_eq!(world.ask(1, CONNECT), NOTHING);
     for (port, expected) in [(2, "030500"), (1, "030503")] {
         let question = world.shard.take_question().unwrap();

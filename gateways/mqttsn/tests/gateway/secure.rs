@@ -16,7 +16,7 @@ fn secure(port: u16, association: u32) -> Peer {
 }
 
 fn proven(identity: &str) -> Proven<'_> {
-    Proven { identity: Some(identity) }
+    Proven::Psk(identity)
 }
 
 #[test]
@@ -39,7 +39,10 @@ fn nobody_else_takes_the_place_of_who_has_proved_who_it_is() {
     assert_eq!(world.ask(3, CONNECT), ["030503"], "none at all");
     assert_eq!(world.ask_as(secure(2, 8), proven("door"), PING), ["0218"]);
     assert_eq!(world.ask(3, PING), ["0218"]);
-    assert_eq!(world.fault("impostor"), 4);
+    let certificate = Proven::Certificate("lamp");
+    assert_eq!(world.ask_as(secure(6, 11), certificate, CONNECT), ["030503"], "the same name by a certificate");
+    assert_eq!(world.ask_as(secure(6, 11), certificate, PING), ["0218"]);
+    assert_eq!(world.fault("impostor"), 6);
     assert_eq!(world.ask_as(secure(1, 7), proven("lamp"), "0216"), ["0217"], "it has lost nothing");
     assert_eq!(world.ask_as(secure(4, 9), proven("lamp"), PING), ["0217"], "itself, through a new association");
     assert_eq!(world.ask_as(secure(5, 10), proven("lamp"), CONNECT), ["030500"]);

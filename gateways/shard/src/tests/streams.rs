@@ -18,7 +18,7 @@ impl Machine for Lines {
     fn handle(&mut self, cx: &mut Cx<'_>, input: Input<'_>) -> Handled {
         let Input::Stream { conn, bytes } = input else {
             let told = match input {
-                Input::Opened { proven, .. } => format!("opened {:?}", proven.identity),
+                Input::Opened { proven, .. } => format!("opened {:?}", proven),
                 Input::Writable { .. } => "writable".into(),
                 Input::Closed { why, .. } => format!("closed {why:?}"),
                 Input::Posted(post) => format!("posted {} {}", post.client, post.message.view(START).unwrap().topic),
@@ -75,7 +75,7 @@ struct Side {
 
 impl Side {
     fn open(&mut self) -> ConnRef {
-        self.shard.opened(START, peer(1), Proven { identity: Some("me") }).unwrap()
+        self.shard.opened(START, peer(1), Proven::Psk("me")).unwrap()
     }
 
     fn heard(&self) -> Vec<String> {
@@ -103,7 +103,7 @@ fn sides(gate: &Arc<Gate>) -> [Side; 2] {
 fn what_is_not_taken_is_offered_again_with_what_follows() {
     let [mut side, _] = sides(&Arc::new(Gate::new(0, 0)));
     let conn = side.open();
-    assert_eq!(side.heard(), ["opened Some(\"me\")"]);
+    assert_eq!(side.heard(), ["opened Psk(\"me\")"]);
     assert_eq!(side.shard.stream(START, conn, b"hel"), 0);
     assert_eq!(side.shard.stream(START, conn, b"hello\nwo"), 6);
     assert_eq!(side.pending(conn), "hello\n");
@@ -151,7 +151,7 @@ fn a_connection_goes_to_the_shard_of_its_client_with_its_place_and_all_that_was_
     assert_eq!(here.shard.stream(START, conn, b"+lamp\nmore"), 0);
     assert_eq!(here.shard.take_handover(), Some(Handover { conn, to: ShardId(1) }));
     assert_eq!((here.shard.take_handover(), here.shard.streams().len()), (None, 0));
-    let moved = there.shard.adopt(START, peer(1), Proven { identity: Some("me") }).unwrap();
+    let moved = there.shard.adopt(START, peer(1), Proven::Psk("me")).unwrap();
     assert_eq!(there.shard.stream(START, moved, b"+lamp\nmore"), 6);
     assert_eq!((there.pending(moved).as_str(), gate.sessions()), ("+lamp\n", 2));
     here.shard.stream_closed(START, conn, CloseReason::Peer);

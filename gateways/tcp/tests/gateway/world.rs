@@ -105,7 +105,7 @@ impl World {
     pub(crate) fn open_at(&mut self, shard: usize, listener: u16, port: u16, identity: Option<&str>) {
         let addr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
         let peer = Peer::plain(ListenerId(listener), addr, None);
-        let conn = self.shards[shard].opened(self.now, peer, Proven { identity }).unwrap();
+        let conn = self.shards[shard].opened(self.now, peer, identity.map_or(Proven::Nothing, Proven::Psk)).unwrap();
         let (unread, heard) = (Vec::new(), Vec::new());
         let device = Device { shard, conn, peer, unread, fresh: false, heard, stuck: false, closed: false };
         assert!(self.devices.insert(port, device).is_none_or(|before| before.closed), "port {port} is in use");

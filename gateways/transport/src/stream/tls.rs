@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use bridge_core::auth::PskKeys;
 use bridge_core::live::Live;
+use bridge_core::peer::ProvenBuf;
 use bridge_core::text::is_carriable;
 use openssl::error::ErrorStack;
 use openssl::ex_data::Index;
@@ -98,15 +99,15 @@ impl Loaded {
 /// common name of its certificate. A certificate with several common names, or with one that MQTT cannot carry, names
 /// nobody.
 #[must_use]
-pub fn proven(ssl: &SslRef) -> Option<Box<str>> {
+pub fn proven(ssl: &SslRef) -> ProvenBuf {
     if !ssl.is_init_finished() {
-        return None;
+        return ProvenBuf::Nothing;
     }
     if let Some(identity) = psk_identity(ssl) {
-        return Some(identity);
+        return ProvenBuf::Psk(identity);
     }
-    let certificate = ssl.peer_certificate().filter(|_| ssl.verify_result() == X509VerifyResult::OK)?;
-    common_name(&certificate)
+    let certificate = ssl.peer_certificate().filter(|_| ssl.verify_result() == X509VerifyResult::OK);
+    certificate.and_then(|certificate| common_name(&certificate)).map_or(ProvenBuf::Nothing, ProvenBuf::Certificate)
 }
 
 /// The identity that was named last is the one whose key was used, if one was. A resumption cannot be meant: there are

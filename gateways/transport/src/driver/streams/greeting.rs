@@ -8,7 +8,7 @@ use super::port::{Arrival, Remark};
 use crate::rest::Rest;
 use crate::stream::{Wire, proven};
 use bridge_core::gate::Shut;
-use bridge_core::peer::{ListenerId, Proven};
+use bridge_core::peer::{ListenerId, ProvenBuf};
 use bridge_core::slab::Key;
 use bridge_core::time::Now;
 use shard::Shard;
@@ -116,8 +116,8 @@ impl Connections {
         self.disarm(key);
         let Some(connection) = self.table.get_mut(key) else { return };
         let listener = self.ports.get(usize::from(connection.port)).map_or(ListenerId(0), |port| port.id);
-        let identity = connection.wire.session().and_then(proven);
-        let proven = Proven { identity: identity.as_deref() };
+        let proven = connection.wire.session().map_or(ProvenBuf::Nothing, proven);
+        let proven = proven.view();
         let peer = connection.peer(listener);
         let conn = if connection.placed { shard.adopt(now, peer, proven) } else { shard.opened(now, peer, proven) };
         match conn {

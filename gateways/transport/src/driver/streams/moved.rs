@@ -4,7 +4,7 @@ use super::Connections;
 use super::connection::{Connection, Phase};
 use crate::rest::Rest;
 use crate::stream::{Wire, proven};
-use bridge_core::peer::{ListenerId, Peer, Proven, ShardId};
+use bridge_core::peer::{ListenerId, Peer, ProvenBuf, ShardId};
 use bridge_core::time::Now;
 use shard::{Handover, Shard};
 use std::net::SocketAddr;
@@ -72,13 +72,13 @@ impl Connections {
         let Moved { mut wire, addr, listener, unread } = moved;
         let peer = Peer::plain(listener, addr, None);
         let port = (0..).zip(&self.ports).find(|(_, port)| port.id == listener).map(|(number, _)| number);
-        let identity = wire.session().and_then(proven);
+        let proven = wire.session().map_or(ProvenBuf::Nothing, proven);
         let put_on = wire.put_on().is_ok();
         let key = port
             .filter(|_| put_on)
             .and_then(|port| self.insert(wire, addr, port, Phase::Lingering, Rest::from(unread)));
         let Some(key) = key else { return shard.stranded(peer) };
-        match shard.adopt(now, peer, Proven { identity: identity.as_deref() }) {
+        match shard.adopt(now, peer, proven.view()) {
             Ok(conn) => {
                 self.enter(key, conn);
                 if let Some(connection) = self.table.get(key) {

@@ -8,6 +8,7 @@ use openssl::ssl::{SslConnectorBuilder, SslMethod, SslVerifyMode};
 
 use super::*;
 use crate::config::{SniConfig, TlsVersion, Verify};
+use bridge_core::peer::Proven;
 use support::{Files, Identity, client, handshake, plain_client};
 
 fn no_keys() -> Live<PskKeys> {
@@ -51,7 +52,7 @@ fn a_client_that_proves_nothing_is_nobody() {
     let (files, own) = (Files::new(), Identity::new("gw"));
     let server = ServerTls::load(&config(&files, &own), &no_keys()).unwrap();
     let done = handshake(&server, client(&own, |_| {}));
-    assert_eq!((done.verdict, done.proven, done.shown.as_deref()), (Ok(()), None, Some("gw")));
+    assert_eq!((done.verdict, done.proven, done.shown.as_deref()), (Ok(()), ProvenBuf::Nothing, Some("gw")));
     assert_eq!(server.warnings(), [""; 0]);
 }
 
@@ -86,14 +87,14 @@ fn the_common_name_of_a_verified_certificate_is_who_it_is() {
     let lamp = authority.issue(&["lamp-7"]);
     for version in VERSIONS {
         for (verify, shown, expected) in [
-            (Verify::Required, Some(&lamp), Ok(Some("lamp-7"))),
+            (Verify::Required, Some(&lamp), Ok(Proven::Certificate("lamp-7"))),
             (Verify::Required, Some(&stranger), Err("untrusted")),
             (Verify::Required, None, Err("no_certificate")),
-            (Verify::Optional, Some(&lamp), Ok(Some("lamp-7"))),
+            (Verify::Optional, Some(&lamp), Ok(Proven::Certificate("lamp-7"))),
             (Verify::Optional, Some(&stranger), Err("untrusted")),
-            (Verify::Optional, None, Ok(None)),
-            (Verify::None, Some(&lamp), Ok(None)),
-            (Verify::None, Some(&stranger), Ok(None)),
+            (Verify::Optional, None, Ok(Proven::Nothing)),
+            (Verify::None, Some(&lamp), Ok(Proven::Nothing)),
+            (Verify::None, Some(&stranger), Ok(Proven::Nothing)),
         ] {
             let config = TlsConfig { versions: vec![version], ..verifying(&files, &own, &authority, verify) };
             let server = ServerTls::load(&config, &no_keys()).unwrap();
@@ -105,7 +106,7 @@ fn the_common_name_of_a_verified_certificate_is_who_it_is() {
                     }
                 }),
             );
-            let proven = done.verdict.map(|()| done.proven.as_deref()).map_err(|fault| fault.reason());
+            let proven = done.verdict.map(|()| done.proven.view()).map_err(|fault| fault.reason());
             assert_eq!(proven, expected, "{version} {verify}");
         }
     }
@@ -127,7 +128,7 @@ fn a_name_that_is_none_or_several_is_nobodys() {
     for names in [&["lamp", "ops"][..], &[], &["a\u{7}b"], &["ops\0lamp"]] {
         let shown = authority.issue(names);
         let done = handshake(&server, client(&own, |builder| shown.show(builder)));
-        assert_eq!((done.verdict, done.proven), (Ok(()), None), "{names:?}");
+        assert_eq!((done.verdict, done.proven), (Ok(()), ProvenBuf::Nothing), "{names:?}");
     }
 }
 
@@ -139,7 +140,7 @@ fn a_pre_shared_key_proves_its_identity_in_both_versions_with_and_without_a_cert
         for version in VERSIONS {
             let server = ServerTls::load(&TlsConfig { versions: vec![version], ..base.clone() }, &keys).unwrap();
             for (identity, key, expected) in [
-                ("urn:imei:1", KEY, Ok(Some("urn:imei:1"))),
+                ("urn:imei:1", KEY, Ok(Proven::Psk("urn:imei:1"))),
                 ("urn:imei:1", OTHER_KEY, Err("wrong_key")),
                 (
                     "nobody",
@@ -156,10 +157,10 @@ fn a_pre_shared_key_proves_its_identity_in_both_versions_with_and_without_a_cert
                         builder.set_ciphersuites("TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256").unwrap();
                     }),
                 );
-                let proven = done.verdict.map(|()| done.proven.as_deref()).map_err(|fault| fault.reason());
+                let proven = done.verdict.map(|()| done.proven.view()).map_err(|fault| fault.reason());
                 // In version 1.3 who has no key of ours may still be content with our certificate.
                 let expected = match expected {
-                    Err("nothing_in_common") if base.cert_file.is_some() => Ok(None),
+                    Err("nothing_in_common") if base.cert_file.is_some() => Ok(Proven::Nothing),
                     other => other,
                 };
                 assert_eq!(proven, expected, "{version} {identity}");
@@ -179,7 +180,7 @@ fn where_certificates_are_required_a_key_does_as_well() {
             builder.set_cipher_list("PSK").unwrap();
         });
         let done = handshake(&server, psk);
-        assert_eq!((done.verdict, done.proven.as_deref()), (Ok(()), Some("lamp")), "{version}");
+        assert_eq!((done.verdict, done.proven.view()), (Ok(()), Proven::Psk("lamp")), "{version}");
         assert_eq!(handshake(&server, plain_client(|_| {})).verdict, Err(HandshakeFault::NoCertificate), "{version}");
     }
 }
@@ -196,7 +197,7 @@ fn an_identity_that_was_only_named_is_not_proved() {
             builder.set_ciphersuites("TLS_AES_256_GCM_SHA384").unwrap();
         }),
     );
-    assert_eq!((done.verdict, done.proven), (Ok(()), None));
+    assert_eq!((done.verdict, done.proven), (Ok(()), ProvenBuf::Nothing));
 }
 
 #[test]
@@ -236,8 +237,8 @@ fn a_client_gets_the_certificate_of_the_name_it_asks_for() {
             ssl.set_hostname(name).unwrap();
         }
         let done = handshake(&server, ssl);
-        let found = (done.verdict, done.shown.as_deref(), done.proven.as_deref());
-        assert_eq!(found, (Ok(()), Some(expected), Some("lamp")), "{asked:?}");
+        let found = (done.verdict, done.shown.as_deref(), done.proven.view());
+        assert_eq!(found, (Ok(()), Some(expected), Proven::Certificate("lamp")), "{asked:?}");
     }
 }
 

@@ -100,7 +100,7 @@ impl Machine for Parrot {
         match input {
             Input::Opened { conn, peer, proven } => {
                 self.note(format!("opened {}", peer.addr.ip()));
-                self.proven.push((conn, proven.identity.map(str::to_owned)));
+                self.proven.push((conn, proven.identity().map(str::to_owned)));
             }
             Input::Stream { conn, bytes } => {
                 let mut took = 0;

@@ -139,7 +139,7 @@ pub(super) struct Done {
     /// For the server.
     pub(super) verdict: Result<(), HandshakeFault>,
     /// Who the client is.
-    pub(super) proven: Option<Box<str>>,
+    pub(super) proven: ProvenBuf,
     /// The common name in the certificate that the client saw.
     pub(super) shown: Option<String>,
     /// The cipher.
