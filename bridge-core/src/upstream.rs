@@ -355,7 +355,7 @@ impl Upstream {
     pub(crate) fn recipients(
         &mut self,
         topic: &str,
-        ids: impl Iterator<Item = u32> + Clone,
+        ids: &(impl Iterator<Item = u32> + Clone),
         retained: bool,
         mut to: impl FnMut(&Subscriber, Qos),
     ) {

@@ -91,7 +91,7 @@ impl Bridge {
         let mut recipients = std::mem::take(&mut self.recipients);
         let whole = inbound.publication;
         let (_, trunk) = self.lines.get_mut(from)?.shared_parts()?;
-        trunk.upstream.recipients(whole.topic.as_str(), inbound.subscription_ids(), whole.retain, |who, qos| {
+        trunk.upstream.recipients(whole.topic.as_str(), &inbound.subscription_ids(), whole.retain, |who, qos| {
             recipients.push(Recipient {
                 gateway: who.gateway,
                 client: who.handle,

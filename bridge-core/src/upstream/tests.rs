@@ -26,7 +26,7 @@ fn joined(up: &mut Upstream, text: &str, slot: u32, qos: Qos) -> u32 {
 
 fn recipients(up: &mut Upstream, topic: &str, ids: &[u32], retained: bool) -> Vec<u32> {
     let mut out = Vec::new();
-    up.recipients(topic, ids.iter().copied(), retained, |who, _| out.push(who.client.0.slot));
+    up.recipients(topic, &ids.iter().copied(), retained, |who, _| out.push(who.client.0.slot));
     out
 }
 
