@@ -117,3 +117,6 @@ fn shared(shard: &Shard) -> impl Iterator<Item = LinkId> + use<> {
 
 /// Lines heard before everybody else gets a turn.
 const LINES_A_TURN: usize = 256;
+
+#[cfg(test)]
+mod tests;
