@@ -65,6 +65,8 @@ pub struct Receipt {
     pub link: OwnLink,
     /// Counts what comes over it.
     pub number: u32,
+    /// The broker has sent the message before, over an earlier connection: DUP.
+    pub again: bool,
 }
 
 /// A password on its way to whoever judges it: never printed.

@@ -28,6 +28,8 @@ pub struct Inbound<'b> {
     pub publication: Publication<'b>,
     /// To be handed to [`Link::acknowledge`] after the fan-out.
     pub due: AckDue,
+    /// The broker has sent it before: DUP.
+    pub again: bool,
     properties: Properties<'b>,
 }
 
@@ -214,7 +216,8 @@ impl Link {
             retain: publish.retain,
             expiry_s: publish.properties.message_expiry_interval(),
         };
-        Some(Inbound { publication, due: AckDue(due), properties: publish.properties })
+        let again = publish.delivery.dup();
+        Some(Inbound { publication, due: AckDue(due), again, properties: publish.properties })
     }
 
     /// True if a QoS 2 message with this packet id has been delivered since the broker last released it.

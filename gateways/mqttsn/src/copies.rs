@@ -50,28 +50,34 @@ pub(crate) fn release(
 }
 
 impl Session {
-    /// True for a message that is here already, over an earlier connection of the client: the broker has sent it again,
-    /// and the new receipt takes the place of the old. Of two that are equal the broker sends both again.
+    /// True for a message that is here already: the broker, which has not heard of it yet, has sent it again over a new
+    /// connection. The new receipt takes the place of the old.
     pub(crate) fn has_already(&mut self, base: &Base, cx: &mut Cx<'_>, delivery: &Delivery<'_>) -> bool {
-        let Some(receipt) = delivery.receipt else { return false };
-        let same = |held: &Held| is_again(held, delivery, receipt, cx.now);
-        if let Some(flight) = self.down.in_flight.as_mut().filter(|flight| same(&flight.held)) {
-            flight.held.receipt = Some(receipt);
-            if flight.stage == Stage::Released {
-                // The client has it: what was said of that came too late for the earlier connection.
-                base.holds(Some(receipt));
-                self.release(base, cx, Some(receipt));
-            }
-            return true;
+        let Some(receipt) = delivery.receipt.filter(|receipt| receipt.again) else { return false };
+        let flight = self.down.in_flight.as_mut().map(|flight| {
+            let had = flight.stage == Stage::Released;
+            (&mut flight.held, had)
+        });
+        let waiting = self.down.queue.iter_mut().map(|held| (held, false));
+        // Of several that are equal the one whose receipt is the oldest: all of them come again.
+        let same = flight.into_iter().chain(waiting).filter(|(held, _)| is_again(held, delivery, cx.now));
+        let age = |held: &Held| held.receipt.map(|old| (old.link == receipt.link, old.number));
+        let Some((held, had)) = same.min_by_key(|(held, _)| age(held)) else { return false };
+        let old = held.receipt.replace(receipt);
+        base.holds(Some(receipt));
+        if had {
+            // The client has it: what was said of that came too late for the earlier connection.
+            self.release(base, cx, Some(receipt));
+        } else {
+            self.release(base, cx, old);
         }
-        let held = self.down.queue.find_mut(same);
-        held.map(|held| held.receipt = Some(receipt)).is_some()
+        true
     }
 }
 
-fn is_again(held: &Held, delivery: &Delivery<'_>, receipt: Receipt, now: Now) -> bool {
+fn is_again(held: &Held, delivery: &Delivery<'_>, now: Now) -> bool {
     let came = delivery.message.view();
-    held.receipt.is_some_and(|old| old.link != receipt.link)
+    held.receipt.is_some()
         && held.qos == delivery.qos
         && held
             .message

@@ -174,7 +174,8 @@ impl Bench {
     /// Of one connection or another: what is sent again over the other is here already.
     fn receipt(&mut self) -> Receipt {
         self.receipts += 1;
-        Receipt { link: OwnLink(Key { slot: self.receipts / 4 % 2, generation: 0 }), number: self.receipts }
+        let (number, link) = (self.receipts, OwnLink(Key { slot: self.receipts / 4 % 2, generation: 0 }));
+        Receipt { link, number, again: number % 3 == 0 }
     }
 
     /// Who waits in slot `argument` & 7 may come in, with an MQTT connection of its own, or may not.

@@ -88,9 +88,9 @@ impl HoldQueue {
         self.held.iter_mut().filter(|held| held.way == from).for_each(|held| held.way = to);
     }
 
-    /// The first message that `pick` wants.
-    pub(crate) fn find_mut(&mut self, pick: impl Fn(&Held) -> bool) -> Option<&mut Held> {
-        self.held.iter_mut().find(|held| pick(held))
+    /// All that waits, in order. Its size and its QoS must stay as they are.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Held> {
+        self.held.iter_mut()
     }
 
     /// What came late is in time for whatever comes next.
@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn what_goes_leaves_its_receipt() {
         let mut queue = HoldQueue::default();
-        let receipt = |number| Receipt { link: OwnLink(Key { slot: 1, generation: 1 }), number };
+        let receipt = |number| Receipt { link: OwnLink(Key { slot: 1, generation: 1 }), number, again: false };
         for (number, qos) in [(1, Qos::AtLeastOnce), (2, Qos::AtMostOnce), (3, Qos::AtLeastOnce)] {
             let held = Held { receipt: Some(receipt(number)), ..held(b"x", qos) };
             assert_eq!(queue.push(held, LIMITS), Dropped::default());

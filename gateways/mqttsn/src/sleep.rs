@@ -52,9 +52,11 @@ impl Session {
         }
     }
 
-    /// It has woken: its MQTT connection comes back, if it went.
+    /// It has woken: its MQTT connection comes back, if it went, with all that the broker has kept.
     fn call_link_back(&self, base: &Base, cx: &mut Cx<'_>, sleep: Sleep) -> NapLink {
-        let Some(client) = self.client.filter(|_| sleep.link == NapLink::Dropped) else { return NapLink::Kept };
+        // The broker holds more back if it may have no more on its way than is here.
+        let more = sleep.link == NapLink::Dropped || self.down.receipts() > 0;
+        let Some(client) = self.client.filter(|_| more) else { return NapLink::Kept };
         match cx.bridge.up(cx.now, client, Uplink::Wake) {
             Taken::Done => NapLink::Kept,
             Taken::Owed => NapLink::Returning,

@@ -167,8 +167,10 @@ impl Session {
         match read_filter(&unsubscribe.filter, predefined) {
             Ok(filter) => {
                 let known = self.subscriptions.position(filter.as_str(), &self.registry, predefined);
-                if let (Some(place), Some(client)) = (known, self.client) {
-                    self.subscriptions.part(base, cx, client, place, filter);
+                match (known, self.client) {
+                    (Some(place), Some(client)) => self.subscriptions.part(base, cx, client, place, filter),
+                    // Its session at the broker may be older than the one here.
+                    _ => self.tell(base, cx, Uplink::Unsubscribe { token: Token::NONE, filter }),
                 }
             }
             Err(refused) => base.counts.up(refused.why),

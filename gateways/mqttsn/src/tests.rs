@@ -26,6 +26,8 @@ const PUBACK: &str = "070d0001000100";
 const PUBREC: &str = "040f0001";
 const PUBREL: &str = "04100001";
 const PUBCOMP: &str = "040e0001";
+const LINK: OwnLink = OwnLink(Key { slot: 1, generation: 0 });
+const NEWER_LINK: OwnLink = OwnLink(Key { slot: 2, generation: 0 });
 
 fn octets(hex: &str) -> Vec<u8> {
     let digits: Vec<u32> = hex.chars().filter_map(|c| c.to_digit(16)).collect();
@@ -46,13 +48,24 @@ fn ask(bench: &mut Bench, hex: &str) -> Vec<Vec<u8>> {
     said(bench)
 }
 
-/// "p/1" comes over connection `link`.
-fn message(bench: &mut Bench, link: u32, number: u32, qos: Qos, topic: &str) -> Vec<Vec<u8>> {
+/// "x" comes over the first connection.
+fn message(bench: &mut Bench, number: u32, qos: Qos, topic: &str) -> Vec<Vec<u8>> {
+    deliver(bench, Receipt { link: LINK, number, again: false }, qos, topic)
+}
+
+/// It comes again, over the second.
+fn repetition(bench: &mut Bench, number: u32, qos: Qos, topic: &str) -> Vec<Vec<u8>> {
+    deliver(bench, Receipt { link: NEWER_LINK, number, again: true }, qos, topic)
+}
+
+fn deliver(bench: &mut Bench, receipt: Receipt, qos: Qos, topic: &str) -> Vec<Vec<u8>> {
     let topic = TopicName::try_from(topic).unwrap();
     let what = Publication { topic, payload: b"x", qos, retain: false, expiry_s: Some(5) };
-    let receipt = Some(Receipt { link: OwnLink(Key { slot: link, generation: 0 }), number });
     let message = Shared::new(what);
-    down(bench, Downlink::Message(Delivery { message: &message, qos, subscription: Token::NONE, receipt }))
+    down(
+        bench,
+        Downlink::Message(Delivery { message: &message, qos, subscription: Token::NONE, receipt: Some(receipt) }),
+    )
 }
 
 fn down(bench: &mut Bench, down: Downlink<'_>) -> Vec<Vec<u8>> {
@@ -127,7 +140,7 @@ fn a_receipt_is_held_until_the_client_has_the_message_or_never_will() {
         let mut bench = Bench::new();
         ask(&mut bench, KEPT);
         let first = match qos { Qos::AtMostOnce => AT_0, Qos::AtLeastOnce => AT_1, Qos::ExactlyOnce => AT_2 };
-        assert_eq!(message(&mut bench, 1, 1, *qos, "p/1"), all(&[first]), "script {number}");
+        assert_eq!(message(&mut bench, 1, *qos, "p/1"), all(&[first]), "script {number}");
         assert_eq!(held(&bench), u64::from(*qos != Qos::AtMostOnce), "script {number}");
         for (step, told, receipts) in *steps {
             let heard = match step.strip_prefix('s') {
@@ -145,7 +158,7 @@ fn a_message_for_which_there_is_no_topic_id_gives_its_receipt_back() {
     let mut bench = Bench::new();
     ask(&mut bench, KEPT);
     for topic in ["t/1", "t/2", "t/3", "t/4", "t/5"] {
-        message(&mut bench, 1, 1, Qos::AtLeastOnce, topic);
+        message(&mut bench, 1, Qos::AtLeastOnce, topic);
     }
     assert_eq!(held(&bench), 4);
     assert_eq!(ask(&mut bench, "070b0401000103"), all(&["090a04020002742f32"]), "the first is refused");
@@ -156,45 +169,69 @@ fn a_message_for_which_there_is_no_topic_id_gives_its_receipt_back() {
 fn what_the_broker_sends_again_over_a_new_connection_is_here_already() {
     let mut bench = Bench::new();
     ask(&mut bench, KEPT);
-    assert_eq!(message(&mut bench, 1, 1, Qos::AtLeastOnce, "p/1"), all(&[AT_1]));
-    assert_eq!(message(&mut bench, 1, 2, Qos::AtLeastOnce, "p/1"), all(&NOTHING), "the same again, as it happens");
+    assert_eq!(message(&mut bench, 1, Qos::AtLeastOnce, "p/1"), all(&[AT_1]));
+    assert_eq!(message(&mut bench, 2, Qos::AtLeastOnce, "p/1"), all(&NOTHING), "the same again, as it happens");
     assert_eq!(held(&bench), 2);
     for number in [1, 2] {
-        assert_eq!(message(&mut bench, 2, number, Qos::AtLeastOnce, "p/1"), all(&NOTHING));
+        assert_eq!(repetition(&mut bench, number, Qos::AtLeastOnce, "p/1"), all(&NOTHING));
     }
     assert_eq!(held(&bench), 2, "both are known");
-    message(&mut bench, 2, 3, Qos::AtLeastOnce, "p/1");
+    deliver(&mut bench, Receipt { link: NEWER_LINK, number: 3, again: false }, Qos::AtLeastOnce, "p/1");
     assert_eq!(held(&bench), 3, "a third is new");
     for id in ["01", "02", "03"] {
         ask(&mut bench, &format!("070d000100{id}00"));
     }
     assert_eq!(held(&bench), 0);
     assert_eq!(
-        message(&mut bench, 3, 1, Qos::AtLeastOnce, "p/1"),
-        all(&["080c2100010004 78"]),
+        repetition(&mut bench, 1, Qos::AtLeastOnce, "p/1"),
+        all(&["080c210001000478"]),
         "nobody has it any more"
     );
 }
 
 #[test]
-fn what_differs_is_another_message() {
+fn each_of_two_equal_ones_is_known_once() {
     let mut bench = Bench::new();
     ask(&mut bench, KEPT);
-    message(&mut bench, 1, 1, Qos::AtLeastOnce, "p/1");
-    message(&mut bench, 2, 1, Qos::ExactlyOnce, "p/1");
-    message(&mut bench, 2, 2, Qos::AtLeastOnce, "p/2");
+    let receipts = |bench: &Bench| {
+        let session = bench.machine.sessions.iter().next().unwrap().1;
+        let flight = session.down.in_flight.iter().map(|flight| &flight.held);
+        let all = flight.chain(session.down.queue.iter()).map(|held| held.receipt.unwrap());
+        all.map(|receipt| (receipt.link == NEWER_LINK, receipt.number)).collect::<Vec<_>>()
+    };
+    for number in [1, 2] {
+        message(&mut bench, number, Qos::AtLeastOnce, "p/1");
+    }
+    repetition(&mut bench, 7, Qos::AtLeastOnce, "p/1");
+    assert_eq!(receipts(&bench), [(true, 7), (false, 2)]);
+    repetition(&mut bench, 8, Qos::AtLeastOnce, "p/1");
+    assert_eq!(receipts(&bench), [(true, 7), (true, 8)]);
+    // The same connection came back: what it brings once more takes the place of the older again.
+    repetition(&mut bench, 9, Qos::AtLeastOnce, "p/1");
+    assert_eq!((receipts(&bench), held(&bench)), (vec![(true, 9), (true, 8)], 2));
+}
+
+#[test]
+fn what_differs_or_is_no_repetition_is_another_message() {
+    let mut bench = Bench::new();
+    ask(&mut bench, KEPT);
+    message(&mut bench, 1, Qos::AtLeastOnce, "p/1");
+    repetition(&mut bench, 1, Qos::ExactlyOnce, "p/1");
+    repetition(&mut bench, 2, Qos::AtLeastOnce, "p/2");
     assert_eq!(held(&bench), 3);
+    deliver(&mut bench, Receipt { link: NEWER_LINK, number: 3, again: false }, Qos::AtLeastOnce, "p/1");
+    assert_eq!(held(&bench), 4, "equal, but the broker has not sent it before");
 }
 
 #[test]
 fn a_message_of_qos_2_that_the_client_has_received_is_not_sent_twice() {
     let mut bench = Bench::new();
     ask(&mut bench, KEPT);
-    message(&mut bench, 1, 1, Qos::ExactlyOnce, "p/1");
+    message(&mut bench, 1, Qos::ExactlyOnce, "p/1");
     assert_eq!(ask(&mut bench, PUBREC), all(&[PUBREL]));
     // The connection was gone when that was said.
-    assert_eq!(message(&mut bench, 2, 1, Qos::ExactlyOnce, "p/1"), all(&NOTHING));
+    assert_eq!(repetition(&mut bench, 1, Qos::ExactlyOnce, "p/1"), all(&NOTHING));
     assert_eq!(held(&bench), 0);
     assert_eq!(ask(&mut bench, PUBCOMP), all(&NOTHING));
-    assert_eq!(message(&mut bench, 2, 2, Qos::ExactlyOnce, "p/1"), all(&["080c4100010002 78"]));
+    assert_eq!(repetition(&mut bench, 2, Qos::ExactlyOnce, "p/1"), all(&["080c410001000278"]));
 }

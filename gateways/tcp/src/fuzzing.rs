@@ -314,7 +314,7 @@ impl Bench {
         } else {
             self.receipts += 1;
             let link = OwnLink(Key { slot: 1, generation: 0 });
-            let receipt = (qos != Qos::AtMostOnce).then_some(Receipt { link, number: self.receipts });
+            let receipt = (qos != Qos::AtMostOnce).then_some(Receipt { link, number: self.receipts, again: false });
             self.down(argument, Downlink::Message(Delivery { receipt, ..delivery }));
         }
         assert!(self.posts.drain(..).all(|post| &*post.client == ELSEWHERE), "sent to where nobody lives");

@@ -43,7 +43,7 @@ fn message(bench: &mut Bench, number: u32, octets: usize) {
     let topic = TopicName::try_from("tcp/a/dn").unwrap();
     let (payload, qos) = (vec![b'x'; octets], Qos::AtLeastOnce);
     let message = Shared::new(Publication { topic, payload: &payload, qos, retain: false, expiry_s: Some(3) });
-    let receipt = Some(Receipt { link: LINK, number });
+    let receipt = Some(Receipt { link: LINK, number, again: false });
     down(bench, Downlink::Message(Delivery { message: &message, qos, subscription: Token(0), receipt }));
 }
 

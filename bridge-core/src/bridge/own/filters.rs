@@ -110,7 +110,7 @@ impl Bridge {
         let Some(who) = self.clients.get_mut(client.0) else { return };
         let before = who.filters.len();
         who.filters.retain(|filter| filter.token != token || *filter.text != *mounted);
-        if who.filters.len() == before {
+        if who.filters.len() == before && token != Token::NONE {
             return;
         }
         let shared = who.filters.iter().any(|filter| *filter.text == *mounted);

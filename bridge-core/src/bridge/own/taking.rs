@@ -4,7 +4,7 @@ use super::super::inbound::{Arrival, Recipient};
 use super::super::{Bridge, LinkId, Notice};
 use super::{AWAKE_WITHIN_MS, EARLY, Early, Fleet, GONE_WITHIN_MS, Own, Stage};
 use crate::acl::Action;
-use crate::link::{AckDue, Farewell, Inbound, Link, LinkCount};
+use crate::link::{AckDue, Farewell, Inbound, Link, LinkCount, OWN_RECEIVE_MAXIMUM};
 use crate::meter::Meter;
 use crate::publication::{Publication, Stored};
 use crate::time::Now;
@@ -166,10 +166,17 @@ impl Bridge {
     }
 
     pub(in crate::bridge) fn wake(&mut self, now: Now, client: ClientRef) -> Taken {
-        let Some((id, link, own)) = self.own_of(client).filter(|(_, link, _)| link.rests()) else { return Taken::Done };
-        link.wake(now);
-        if own.up {
+        let Some((id, link, own)) = self.own_of(client) else { return Taken::Done };
+        if link.rests() {
+            link.wake(now);
+            if own.up {
+                return Taken::Done;
+            }
+        } else if link.unacknowledged() < usize::from(OWN_RECEIVE_MAXIMUM) {
             return Taken::Done;
+        } else {
+            // The broker may hold more back than it may have on its way: it is asked once the device has had that.
+            own.again = true;
         }
         own.waking = true;
         if let Some(line) = self.lines.get_mut(id) {
@@ -212,6 +219,9 @@ impl Bridge {
                 own.receipts = None;
             }
         }
+        if own.waking {
+            line.watch = Some(now.after_ms(AWAKE_WITHIN_MS));
+        }
         if own.again && line.link.unacknowledged() == 0 {
             own.again = false;
             line.link.probe(now);
@@ -245,7 +255,7 @@ impl Bridge {
                     line.link.count(LinkCount::Unusable);
                     return None;
                 }
-                let receipt = keep(&mut own.receipts, from, inbound.due, whole.qos);
+                let receipt = keep(&mut own.receipts, from, inbound, whole.qos);
                 early.push(Early { message: Stored::copy(&whole, now), receipt });
                 None
             }
@@ -263,7 +273,7 @@ impl Bridge {
                     client: who.handle,
                     subscription: who.subscription_of(whole.topic.as_str()),
                     qos: whole.qos,
-                    receipt: keep(&mut own.receipts, from, inbound.due, whole.qos),
+                    receipt: keep(&mut own.receipts, from, inbound, whole.qos),
                     mount: who.mount_len(),
                 });
                 Some(Arrival::new(whole, recipients, AckDue::none()))
@@ -276,14 +286,15 @@ impl Bridge {
 fn keep(
     receipts: &mut Option<Box<super::Receipts>>,
     link: LinkId,
-    due: AckDue,
+    inbound: Inbound<'_>,
     qos: codec_mqtt::Qos,
 ) -> Option<Receipt> {
+    let Inbound { due, again, .. } = inbound;
     if !due.is_owed() {
         return None;
     }
     let number = receipts.get_or_insert_default().keep(due, qos)?;
-    Some(Receipt { link: OwnLink(link.0), number })
+    Some(Receipt { link: OwnLink(link.0), number, again })
 }
 
 /// Octets of a will's topic and payload, each (MQTT 5.0 §3.1.3).

@@ -22,6 +22,8 @@ mod downlink;
 mod freezing;
 mod lifetimes;
 mod moves;
+mod per_device;
+mod per_device_sleep;
 mod predefined;
 mod random;
 mod secure;

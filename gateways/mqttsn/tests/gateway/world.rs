@@ -1,7 +1,7 @@
 //! Devices, a shard with one machine, a broker, and the clock.
 
 use bridge_core::ask::{Answer, Ask};
-use bridge_core::bridge::{BridgeSettings, LinkId, ListenerRules, Policy};
+use bridge_core::bridge::{BridgeSettings, LinkId, ListenerRules, OwnLinks, Policy};
 use bridge_core::gate::{Gate, Gates};
 use bridge_core::link::{Closed, LinkSettings, Password, QueueLimits, SessionScope, VersionChoice, Wish};
 use bridge_core::live::Live;
@@ -57,6 +57,8 @@ pub(crate) struct Setup {
     pub(crate) durable: bool,
     /// Who may come in, and do what; where events go.
     pub(crate) policy: Policy,
+    /// Each client has an MQTT connection of its own.
+    pub(crate) per_device: bool,
 }
 
 impl Default for Setup {
@@ -75,6 +77,7 @@ impl Default for Setup {
             networks: Vec::new(),
             durable: false,
             policy: Policy::default(),
+            per_device: false,
         }
     }
 }
@@ -114,12 +117,13 @@ impl World {
         let config = Live::from(setup.config);
         let machine = Mqttsn::new(GatewayId(0), config.clone(), listeners, 3).advertising(&setup.networks);
         let meter = machine.meter();
+        let own_links = setup.per_device.then(|| OwnLinks { like: link(setup.queue), connect_rate: 0 });
         let bridge = BridgeSettings {
             links: vec![link(setup.queue)],
             listeners: vec![rules(), rules()],
             node: "n".into(),
             status: None,
-            policy: setup.policy,
+            policy: Policy { own_links, ..setup.policy },
             seed: 3,
         };
         let settings = ShardSettings {
@@ -268,6 +272,21 @@ impl World {
             format!("{} {} {}{retain}", m.topic, String::from_utf8_lossy(&m.payload), m.qos.bits())
         };
         accepted.iter().map(line).collect()
+    }
+
+    /// The same, and by whom: by which client id, and whether it is a will.
+    pub(crate) fn given_by(&mut self) -> Vec<String> {
+        let accepted = self.broker.take_accepted();
+        let line = |m: &support::broker::Accepted| {
+            let will = if m.will { " will" } else { "" };
+            format!("{}: {} {} {}{will}", m.client, m.topic, String::from_utf8_lossy(&m.payload), m.qos.bits())
+        };
+        accepted.iter().map(line).collect()
+    }
+
+    /// How many connections there are to the broker, the gateway's own among them.
+    pub(crate) fn connections(&self) -> usize {
+        self.conns.len()
     }
 
     /// The filters that the link holds at the broker, sorted.
