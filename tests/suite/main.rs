@@ -25,6 +25,7 @@ mod moves;
 mod mqtt;
 mod other_broker;
 mod passwd;
+mod per_device;
 mod process;
 mod proxied;
 mod reload;

@@ -86,7 +86,7 @@ pub(super) fn own_links(node: &Node<'_>, number: u8) -> Option<OwnLinks> {
     if broker.mode != LinkMode::PerDevice {
         return None;
     }
-    let queue = queue_share(broker, node.workers.into());
+    let queue = queue_share(broker, node.workers.into(), CLIENTS_SHARE);
     let like = LinkSettings { queue, ..link(node, String::new(), SessionScope::Client) };
     Some(OwnLinks { like, connect_rate: OwnLinks::part_of(broker.connect_rate, number.into(), node.workers) })
 }
@@ -98,7 +98,9 @@ pub(crate) fn former_link(node: &Node<'_>, client_id: &str) -> LinkSettings {
 
 fn link(node: &Node<'_>, client_id: String, scope: SessionScope) -> LinkSettings {
     let broker = &node.config.broker.link;
-    let each = usize::from(links_per_worker(broker.connections, node.workers));
+    let all = usize::from(links_per_worker(broker.connections, node.workers)) * usize::from(node.workers);
+    // Where clients have connections of their own, these carry what the node itself has to say.
+    let share = if broker.mode == LinkMode::Shared { WHOLE } else { WHOLE - CLIENTS_SHARE };
     LinkSettings {
         client_id,
         username: broker.username.clone(),
@@ -114,17 +116,27 @@ fn link(node: &Node<'_>, client_id: String, scope: SessionScope) -> LinkSettings
         will: None,
         session_expiry_s: SESSION_EXPIRY_S,
         scope,
-        queue: queue_share(broker, each * usize::from(node.workers)),
+        queue: queue_share(broker, all, share),
     }
 }
 
-/// What the node may hold, divided among its links: each holds one message at least.
-fn queue_share(broker: &BrokerConfig, links: usize) -> QueueLimits {
-    let links = links.max(1);
-    let bytes = usize::try_from(broker.queue.max_bytes.bytes()).unwrap_or(usize::MAX);
-    let messages = usize::try_from(broker.queue.max_messages).unwrap_or(usize::MAX);
-    QueueLimits { max_bytes: bytes / links, max_messages: (messages / links).max(1) }
+/// Of what the node may hold, so many eighths, divided among `parts`: each holds one message at least.
+fn queue_share(broker: &BrokerConfig, parts: usize, eighths: usize) -> QueueLimits {
+    let share = |all: u64| {
+        let all = usize::try_from(all).unwrap_or(usize::MAX);
+        // Nothing overflows, and the whole is the whole.
+        (if eighths == WHOLE { all } else { all / WHOLE * eighths }) / parts.max(1)
+    };
+    QueueLimits {
+        max_bytes: share(broker.queue.max_bytes.bytes()),
+        max_messages: share(broker.queue.max_messages.into()).max(1),
+    }
 }
+
+/// Eighths.
+const WHOLE: usize = 8;
+/// Those of the connections of single clients, where there are any.
+const CLIENTS_SHARE: usize = 7;
 
 fn farewell(status: &NodeStatus) -> Farewell {
     let offline = status.publication(false);
@@ -183,9 +195,9 @@ mod tests {
     fn the_queue_of_the_node_is_divided_among_its_links() {
         let mut config = Config::default();
         config.broker.link.queue.max_messages = 10;
-        let share = queue_share(&config.broker.link, 4);
+        let share = queue_share(&config.broker.link, 4, WHOLE);
         assert_eq!((share.max_bytes, share.max_messages), (64 << 20, 2));
-        let many = queue_share(&config.broker.link, 16);
+        let many = queue_share(&config.broker.link, 16, WHOLE);
         assert_eq!(many.max_messages, 1, "a link that may hold nothing would lose what it could not send at once");
     }
 
@@ -195,10 +207,12 @@ mod tests {
         assert!(own_links(&node(&config, 2), 0).is_none());
         config.broker.link.mode = LinkMode::PerDevice;
         config.broker.link.connect_rate = 5;
-        config.broker.link.queue.max_messages = 10;
+        config.broker.link.queue.max_messages = 16;
         let parts = [0, 1].map(|number| own_links(&node(&config, 2), number).unwrap());
         assert_eq!(parts.each_ref().map(|part| part.connect_rate), [3, 2]);
-        assert_eq!(parts.each_ref().map(|part| part.like.queue.max_messages), [5, 5]);
+        assert_eq!(parts.each_ref().map(|part| part.like.queue.max_messages), [7, 7]);
+        let shared = links(&node(&config, 2), 0, None, None);
+        assert_eq!(shared[0].queue.max_messages, 1, "an eighth is for the node itself");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::*;
 use std::collections::BTreeSet;
 
+use bridge_core::config::LinkMode;
 use bridge_core::meter::Counts;
 use config::Config;
 use transport::broker::Target;
@@ -48,13 +49,11 @@ fn one_series_of_several_shards_is_one() {
 /// The meters of all parts of a shard that runs every gateway.
 fn all_meters() -> Vec<Arc<Meter>> {
     let mut config = Config::default();
-    config
-        .gateways
-        .mqttsn
-        .listeners
-        .udp
-        .values_mut()
-        .for_each(|listener| listener.bind = "127.0.0.1:0".parse().unwrap());
+    // It counts all that the other mode does, and more.
+    config.broker.link.mode = LinkMode::PerDevice;
+    let any = "127.0.0.1:0".parse().unwrap();
+    config.gateways.mqttsn.listeners.udp.values_mut().for_each(|listener| listener.bind = any);
+    config.gateways.tcp.listeners.tcp.values_mut().for_each(|listener| listener.common.bind = any);
     let listeners = wiring::bind(&config, 1).unwrap();
     let target = Target::tcp("127.0.0.1", 1);
     let node = Node { config: &config, name: "north", workers: 1, targets: [target].into() };
