@@ -2,6 +2,7 @@
 
 mod lives;
 mod memory;
+mod storm;
 mod taking_over;
 mod turns;
 mod world;

@@ -87,7 +87,7 @@ fn an_idle_link_costs_little_and_a_busy_time_leaves_nothing_behind() {
     let mut clients = Vec::with_capacity(4096);
     let spent = allocation_counter::measure(|| clients.extend((0..4096).map(|number| enter(&mut bridge, number))));
     let each = spent.bytes_current / 4096;
-    assert!(each <= 1800, "{each} octets for a client with an idle link and a subscription");
+    assert!(each <= 1500, "{each} octets for a client with an idle link and a subscription");
     let publish = |bridge: &mut Bridge, (client, line): (ClientRef, LinkId)| {
         let text = "x".repeat(500);
         let what = message("a/b", &text, Qos::AtLeastOnce);

@@ -285,10 +285,14 @@ impl World {
         assert_eq!(self.up(client, uplink), Taken::Done);
     }
 
-    pub(super) fn subscribe(&mut self, client: ClientRef, token: u64, filter: &str) {
+    pub(super) fn try_subscribe(&mut self, client: ClientRef, token: u64, filter: &str) -> Taken {
         let filter = TopicFilter::try_from(filter).unwrap();
         let (token, qos, retained) = (Token(token), Qos::ExactlyOnce, true);
-        assert_eq!(self.up(client, Uplink::Subscribe { token, filter, qos, retained }), Taken::Owed);
+        self.up(client, Uplink::Subscribe { token, filter, qos, retained })
+    }
+
+    pub(super) fn subscribe(&mut self, client: ClientRef, token: u64, filter: &str) {
+        assert_eq!(self.try_subscribe(client, token, filter), Taken::Owed);
     }
 
     pub(super) fn publish(&mut self, client: ClientRef, token: u64, text: &str) -> Taken {
