@@ -3,6 +3,7 @@
 
 pub(crate) mod fault;
 mod local;
+mod names;
 #[cfg(test)]
 mod tests;
 pub(crate) mod tls;
@@ -11,6 +12,7 @@ mod wire;
 
 pub use fault::ConnectFault;
 pub use local::{BindFault, LocalAddresses};
+pub use names::Names;
 pub use tls::{TlsFault, TlsOptions, TlsSettings};
 
 use std::fmt;
@@ -22,7 +24,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWrite};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
 use web::{Origin, WebSocket, shake_hands};
 use wire::Wire;
@@ -40,13 +42,15 @@ pub struct Target {
     pub web_path: Option<Arc<str>>,
     /// Where connections come from.
     pub local: Arc<LocalAddresses>,
+    /// What the name stands for.
+    pub names: Arc<Names>,
 }
 
 impl Target {
     /// MQTT over TCP alone, from an address that the system chooses.
     #[must_use]
     pub fn tcp(host: impl Into<String>, port: u16) -> Self {
-        Self { host: host.into(), port, tls: None, web_path: None, local: Arc::default() }
+        Self { host: host.into(), port, tls: None, web_path: None, local: Arc::default(), names: Arc::default() }
     }
 }
 
@@ -102,13 +106,14 @@ impl fmt::Debug for Connector {
 
 async fn connect(target: &Target, timeout: Duration) -> Result<BrokerStream, ConnectFault> {
     let name_fault = |reason| ConnectFault::NameNotFound { host: target.host.clone(), reason };
-    let addresses: Vec<SocketAddr> = match lookup_host((target.host.as_str(), target.port)).await {
-        Ok(addresses) => addresses.collect(),
-        Err(source) => return Err(name_fault(source.to_string())),
-    };
+    let found = target.names.addresses(&target.host, target.port).await;
+    let addresses = found.map_err(|source| name_fault(source.to_string()))?;
     match reach(&addresses, &target.local, timeout).await {
         Ok((tcp, address)) => upgrade(secure(tcp, address, target).await?, target).await,
-        Err(fault) => Err(fault.unwrap_or_else(|| name_fault("it has no address".to_owned()))),
+        Err(fault) => {
+            target.names.forget().await;
+            Err(fault.unwrap_or_else(|| name_fault("it has no address".to_owned())))
+        }
     }
 }
 
