@@ -47,7 +47,7 @@ pub(crate) struct Access {
 }
 
 /// All files that the configuration names, read and found sound.
-struct Files {
+pub(crate) struct Files {
     users: BTreeMap<PathBuf, Loaded>,
     rules: Vec<RuleConfig>,
     keys: Option<LoadedKeys>,
@@ -59,7 +59,7 @@ impl Access {
     /// # Errors
     /// All that is wrong with the files, or that there are no threads.
     pub(crate) fn start(config: &Config, node: &str) -> Result<Self, Failure> {
-        let files = Files::read(config).map_err(|problems| Failure::Configuration(lines(&problems)))?;
+        let files = Files::load(config).map_err(Failure::Configuration)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let settings = PoolSettings::for_cores(cores, config.auth.timeout.get());
         let pool = Pool::start(settings, Stores::new())
@@ -71,14 +71,13 @@ impl Access {
         Ok(access)
     }
 
-    /// Reads the files again, and whatever `[auth]` and `[acl]` say now. The stores have changed when this returns;
-    /// the rules are for the caller to hand to the shards.
+    /// What the files say, and what `[auth]` and `[acl]` say now, holds from here on. The stores have changed when this
+    /// returns; the rules are for the caller to hand to the shards.
     ///
     /// # Errors
-    /// All that is wrong, a line each: nothing has changed then.
-    pub(crate) fn reload(&mut self, config: &Config) -> Result<Rules, Vec<String>> {
-        let files = Files::read(config).map_err(|problems| lines(&problems))?;
-        self.apply(config, files).map_err(|problem| vec![problem])?;
+    /// That there are no more stores: nothing has changed then.
+    pub(crate) fn reload(&mut self, config: &Config, files: Files) -> Result<Rules, String> {
+        self.apply(config, files)?;
         Ok(self.rules())
     }
 
@@ -185,6 +184,19 @@ pub(crate) fn keys(config: &Config) -> Live<PskKeys> {
 }
 
 impl Files {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// All that is wrong with them, a line each.
+    pub(crate) fn load(config: &Config) -> Result<Self, Vec<String>> {
+        Self::read(config).map_err(|problems| lines(&problems))
+    }
+
+    /// Whether there are pre-shared keys among them.
+    pub(crate) fn has_keys(&self) -> bool {
+        self.keys.as_ref().is_some_and(|loaded| !loaded.keys.is_empty())
+    }
+
     fn read(config: &Config) -> Result<Self, Vec<(KeyPath, String)>> {
         let mut problems = Vec::new();
         let mut users = BTreeMap::new();

@@ -6,7 +6,7 @@ use bridge_core::auth::PskKeys;
 use bridge_core::live::Live;
 use config::{Config, KeyPath};
 use transport::config::TlsConfig;
-use transport::stream::{ServerTls, TlsFault};
+use transport::stream::{ServerTls, TlsFault, TlsRenewal};
 
 use crate::failure::Failure;
 
@@ -30,8 +30,7 @@ impl ListenerTls {
                 Err(fault) => problems.push(told(&key, &fault)),
             }
         }
-        let lines = problems.iter().map(|(key, message)| format!("{key}: {message}")).collect::<Vec<_>>();
-        if lines.is_empty() { Ok(Self(all)) } else { Err(Failure::Configuration(lines)) }
+        if problems.is_empty() { Ok(Self(all)) } else { Err(Failure::Configuration(lines(&problems))) }
     }
 
     /// That of the listener with this number.
@@ -39,18 +38,33 @@ impl ListenerTls {
         self.0.get(number)?.as_ref()
     }
 
-    /// Reads the files again. They were found sound a moment ago; a listener whose files have become unsound since keeps
-    /// what it has.
-    pub(crate) fn reload(&self, next: &Config) {
+    /// Reads the files again, while nothing changes. `with_keys`: whether there will be pre-shared keys.
+    ///
+    /// # Errors
+    /// All that is wrong, a line each.
+    pub(crate) fn renewal(&self, next: &Config, with_keys: bool) -> Result<Renewal, Vec<String>> {
+        let (mut all, mut problems) = (Vec::new(), Vec::new());
         for (loaded, (key, table)) in self.0.iter().zip(tables(next)) {
             let (Some(loaded), Some(table)) = (loaded, table) else { continue };
-            match loaded.reload(table) {
-                Ok(()) => warn(&key, loaded),
-                Err(fault) => {
-                    let (key, reason) = told(&key, &fault);
-                    tracing::error!(%key, reason, "the certificates stay as they are");
-                }
+            match loaded.renewal(table, with_keys) {
+                Ok(renewal) => all.push((key, Arc::clone(loaded), renewal)),
+                Err(fault) => problems.push(told(&key, &fault)),
             }
+        }
+        if problems.is_empty() { Ok(Renewal(all)) } else { Err(lines(&problems)) }
+    }
+}
+
+/// What the listeners are to show and want from now on.
+#[derive(Debug)]
+pub(crate) struct Renewal(Vec<(KeyPath, Arc<ServerTls>, TlsRenewal)>);
+
+impl Renewal {
+    /// Puts it in force, for connections to come.
+    pub(crate) fn apply(self) {
+        for (key, tls, renewal) in self.0 {
+            tls.renew(renewal);
+            warn(&key, &tls);
         }
     }
 }
@@ -86,6 +100,10 @@ fn below(table: &KeyPath, key: &str) -> KeyPath {
             None => path.child(step),
         }
     })
+}
+
+fn lines(problems: &[(KeyPath, String)]) -> Vec<String> {
+    problems.iter().map(|(key, message)| format!("{key}: {message}")).collect()
 }
 
 fn warn(key: &KeyPath, loaded: &ServerTls) {

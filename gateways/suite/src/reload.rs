@@ -8,7 +8,7 @@ use config::Config;
 use tokio::sync::mpsc;
 use transport::Command;
 
-use crate::access::{Access, Rules};
+use crate::access::{Access, Files, Rules};
 use crate::configuration;
 use crate::gateways::Gateway;
 use crate::listener_tls::ListenerTls;
@@ -54,7 +54,7 @@ impl Reloading {
         if let Err(problem) = logs::filter(&next.log.level) {
             return refused(&[problem]);
         }
-        let rules = match self.reach.access.reload(&next) {
+        let rules = match self.renew(&next) {
             Ok(rules) => rules,
             Err(problems) => return refused(&problems),
         };
@@ -64,6 +64,16 @@ impl Reloading {
             tracing::warn!(key = %key, "this change waits for a restart");
         }
         tracing::info!("the configuration is reloaded");
+    }
+
+    /// All files are read before any of them holds: one that has become unsound since the configuration was checked leaves
+    /// all as it is, too.
+    fn renew(&mut self, next: &Config) -> Result<Rules, Vec<String>> {
+        let files = Files::load(next)?;
+        let tls = self.reach.tls.renewal(next, files.has_keys())?;
+        let rules = self.reach.access.reload(next, files).map_err(|problem| vec![problem])?;
+        tls.apply();
+        Ok(rules)
     }
 
     async fn apply(&self, next: &Config, rules: &Rules) {
@@ -76,7 +86,6 @@ impl Reloading {
                 gate.set_limits(listener.config.max_connections, listener.config.max_conn_rate);
             }
         }
-        self.reach.tls.reload(next);
         for gateway in &self.reach.gateways {
             gateway.reload(next);
         }
@@ -101,7 +110,7 @@ fn refused(problems: &[String]) {
 mod tests {
     use super::*;
     use bridge_core::gate::Gate;
-    use transport::config::ListenerConfig;
+    use transport::config::{ListenerConfig, StreamListenerConfig};
 
     #[test]
     fn a_listener_gets_its_own_limits_whatever_its_name() {
@@ -144,5 +153,35 @@ mod tests {
         runtime.block_on(reloading.apply(&Config::default(), &rules));
         assert!(matches!(heard.try_recv(), Ok(Command::Rules { .. })));
         assert!(matches!(heard.try_recv(), Ok(Command::Reconfigure)));
+    }
+
+    #[test]
+    fn keys_and_users_stay_where_a_certificate_is_no_good() {
+        let keys = std::env::temp_dir().join(format!("tidegate-reload-{}.txt", std::process::id()));
+        let write = |text: &str| std::fs::write(&keys, text).unwrap();
+        write("pump:00112233445566778899aabbccddeeff\n");
+        let mut config = Config::default();
+        config.auth.psk.file = Some(keys.clone());
+        config.gateways.tcp.listeners.tls.insert("a".to_owned(), StreamListenerConfig::tls(0));
+        let access = Access::start(&config, "north").unwrap();
+        let live = access.keys().clone();
+        let tls = ListenerTls::load(&config, &live).unwrap();
+        let reach = Reach { gates: Gates::default(), gateways: Vec::new(), tls, access, commands: Vec::new() };
+        let mut reloading = Reloading { file: None, config, level: logs::Level::of_nobody(), reach };
+
+        write("valve:00112233445566778899aabbccddeeff\n");
+        let good = reloading.config.clone();
+        let mut bad = good.clone();
+        bad.auth.allow_anonymous = Some(false);
+        let tls = bad.gateways.tcp.listeners.tls.get_mut("a").unwrap().tls.as_mut().unwrap();
+        (tls.cert_file, tls.key_file) = (Some("/nowhere/a.crt".into()), Some("/nowhere/a.key".into()));
+        let told = reloading.renew(&bad).unwrap_err();
+        assert!(told[0].starts_with("gateways.tcp.listeners.tls.a.tls.cert_file: "), "{told:?}");
+        let known = || ["pump", "valve"].map(|identity| live.get().key(identity).is_some());
+        assert_eq!((known(), reloading.reach.access.rules().auth.allow_anonymous), ([true, false], None));
+
+        reloading.renew(&good).unwrap();
+        assert_eq!(known(), [false, true]);
+        std::fs::remove_file(&keys).unwrap();
     }
 }

@@ -9,7 +9,7 @@ mod wire;
 
 pub use crate::bind::BindFault;
 pub use listener::{BoundTcp, bind};
-pub use tls::{HandshakeFault, ServerTls, TlsFault, looks_like_tls, proven};
+pub use tls::{HandshakeFault, ServerTls, TlsFault, TlsRenewal, looks_like_tls, proven};
 
 pub(crate) use listener::{Accepted, TcpAcceptor};
 pub(crate) use socket::Socket;

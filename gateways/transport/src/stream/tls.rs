@@ -34,6 +34,10 @@ pub struct ServerTls {
     keys: Live<PskKeys>,
 }
 
+/// What a [`ServerTls`] is to show and want from now on, loaded and not in force.
+#[derive(Debug)]
+pub struct TlsRenewal(Loaded);
+
 struct Loaded {
     context: SslContext,
     handshake_timeout: Duration,
@@ -42,22 +46,27 @@ struct Loaded {
 
 impl ServerTls {
     /// Reads the files that `config` names. `keys` are asked at each handshake with a pre-shared key; whoever replaces
-    /// them calls [`ServerTls::reload`] afterwards.
+    /// them calls [`ServerTls::renew`] afterwards.
     ///
     /// # Errors
     /// [`TlsFault`], with the file that is to blame.
     pub fn load(config: &TlsConfig, keys: &Live<PskKeys>) -> Result<Self, TlsFault> {
-        let loaded = Live::from(Loaded::read(config, keys)?);
+        let loaded = Live::from(Loaded::read(config, keys, !keys.get().is_empty())?);
         Ok(Self { loaded, keys: keys.clone() })
     }
 
-    /// Reads them again, and whatever `config` says now. Connections that are there keep what they have.
+    /// Reads them again, and whatever `config` says now, while nothing changes. `with_keys`: whether there will be
+    /// pre-shared keys.
     ///
     /// # Errors
-    /// As [`ServerTls::load`]: nothing has changed then.
-    pub fn reload(&self, config: &TlsConfig) -> Result<(), TlsFault> {
-        self.loaded.set(Loaded::read(config, &self.keys)?);
-        Ok(())
+    /// As [`ServerTls::load`].
+    pub fn renewal(&self, config: &TlsConfig, with_keys: bool) -> Result<TlsRenewal, TlsFault> {
+        Loaded::read(config, &self.keys, with_keys).map(TlsRenewal)
+    }
+
+    /// From now on this holds, for connections to come: those that are there keep what they have.
+    pub fn renew(&self, renewal: TlsRenewal) {
+        self.loaded.set(renewal.0);
     }
 
     /// For one more connection.
@@ -82,15 +91,21 @@ impl ServerTls {
 }
 
 impl fmt::Debug for ServerTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerTls").field("loaded", &self.loaded.get()).field("keys", &self.keys.get()).finish()
+    }
+}
+
+impl fmt::Debug for Loaded {
     /// Without the context, which has the private key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerTls").field("keys", &self.keys.get()).finish_non_exhaustive()
+        f.debug_struct("Loaded").field("handshake_timeout", &self.handshake_timeout).finish_non_exhaustive()
     }
 }
 
 impl Loaded {
-    fn read(config: &TlsConfig, keys: &Live<PskKeys>) -> Result<Self, TlsFault> {
-        let (context, warnings) = context::build(config, keys)?;
+    fn read(config: &TlsConfig, keys: &Live<PskKeys>, with_keys: bool) -> Result<Self, TlsFault> {
+        let (context, warnings) = context::build(config, with_keys.then_some(keys))?;
         Ok(Self { context, handshake_timeout: config.handshake_timeout.get(), warnings })
     }
 }

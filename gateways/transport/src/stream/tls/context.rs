@@ -21,9 +21,9 @@ use crate::broker::fault::first_reason;
 use crate::broker::tls::{certificates, private_key};
 use crate::config::{TlsConfig, TlsVersion, Verify};
 
-/// The context of a listener, and what its operator should know.
-pub(super) fn build(config: &TlsConfig, keys: &Live<PskKeys>) -> Result<(SslContext, Vec<String>), TlsFault> {
-    let with_keys = !keys.get().is_empty();
+/// The context of a listener, and what its operator should know. `keys`: `None` where there are none.
+pub(super) fn build(config: &TlsConfig, keys: Option<&Live<PskKeys>>) -> Result<(SslContext, Vec<String>), TlsFault> {
+    let with_keys = keys.is_some();
     let own = config.cert_file.as_deref().zip(config.key_file.as_deref());
     if own.is_none() && !with_keys {
         return Err(TlsFault::Nothing);
@@ -47,7 +47,7 @@ pub(super) fn build(config: &TlsConfig, keys: &Live<PskKeys>) -> Result<(SslCont
     if !names.is_empty() {
         builder.set_servername_callback(move |ssl, _: &mut SslAlert| choose(ssl, &names));
     }
-    if with_keys {
+    if let Some(keys) = keys {
         ask_for_keys(&mut builder, keys.clone())?;
     }
     Ok((builder.build().into_context(), warnings))

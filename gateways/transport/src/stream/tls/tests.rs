@@ -251,14 +251,56 @@ fn a_reload_is_for_connections_to_come_and_a_bad_one_for_none() {
     let shown = |server: &ServerTls| handshake(server, plain_client(|_| {})).shown;
     let before = server.session().unwrap();
     files.put("own.crt", &new.cert_pem());
-    assert!(matches!(server.reload(&config), Err(TlsFault::File { key, .. }) if key == "key_file"));
+    assert!(matches!(server.renewal(&config, false), Err(TlsFault::File { key, .. }) if key == "key_file"));
     assert_eq!(shown(&server).as_deref(), Some("old"));
     files.put("own.key", &new.key_pem());
     let longer = TlsConfig { handshake_timeout: settings::HumanDuration::from_secs(99), ..config };
-    assert_eq!(server.reload(&longer), Ok(()));
+    let renewal = server.renewal(&longer, false).unwrap();
+    assert_eq!(shown(&server).as_deref(), Some("old"), "not yet");
+    server.renew(renewal);
     assert_eq!((shown(&server).as_deref(), server.handshake_timeout().as_secs()), (Some("new"), 99));
     let done = support::handshake_on(before, plain_client(|_| {}));
     assert_eq!(done.shown.as_deref(), Some("old"));
+}
+
+#[test]
+fn keys_that_are_to_come_are_reckoned_with_and_those_that_are_to_go_no_more() {
+    let (files, own) = (Files::new(), Identity::new("gw"));
+    let live = no_keys();
+    let server = ServerTls::load(&config(&files, &own), &live).unwrap();
+    // With keys alone there is no handshake before there are any.
+    assert!(matches!(server.renewal(&TlsConfig::default(), false), Err(TlsFault::Nothing)));
+    let renewal = server.renewal(&TlsConfig::default(), true).unwrap();
+    live.set([("lamp".into(), KEY.into())].into_iter().collect());
+    server.renew(renewal);
+    let done = handshake(&server, plain_client(|builder| with_psk(builder, "lamp", KEY)));
+    assert_eq!((done.verdict, done.proven.view()), (Ok(()), Proven::Psk("lamp")));
+    assert!(matches!(server.renewal(&TlsConfig::default(), false), Err(TlsFault::Nothing)));
+    server.renew(server.renewal(&config(&files, &own), false).unwrap());
+    assert_eq!(support::tickets(&server), 1, "as where there are no keys");
+}
+
+#[test]
+fn a_key_does_whatever_name_is_asked_for() {
+    let (files, own, one) = (Files::new(), Identity::new("gw"), Identity::new("one.x.org"));
+    let sni = SniConfig {
+        server_name: "one.x.org".to_owned(),
+        cert_file: files.put("one.crt", &one.cert_pem()),
+        key_file: files.put("one.key", &one.key_pem()),
+    };
+    for version in VERSIONS {
+        let config = TlsConfig { versions: vec![version], sni: vec![sni.clone()], ..config(&files, &own) };
+        let server = ServerTls::load(&config, &keys(&[("lamp", KEY)])).unwrap();
+        for name in ["one.x.org", "other.x.org"] {
+            let mut ssl = plain_client(|builder| {
+                with_psk(builder, "lamp", KEY);
+                builder.set_cipher_list("PSK").unwrap();
+            });
+            ssl.set_hostname(name).unwrap();
+            let done = handshake(&server, ssl);
+            assert_eq!((done.verdict, done.proven.view()), (Ok(()), Proven::Psk("lamp")), "{version} {name}");
+        }
+    }
 }
 
 #[test]
