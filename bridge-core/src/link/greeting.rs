@@ -28,12 +28,13 @@ impl Link {
             Version::V5 => Properties::list(&properties),
             Version::V311 => Properties::EMPTY,
         };
+        let delay = [Property::WillDelayInterval(WILL_DELAY_S)];
         connect.will = persona.will.as_ref().filter(|_| !washing).map(|will| Will {
             topic: &will.topic,
             payload: &will.payload,
             qos: will.qos,
             retain: will.retain,
-            properties: Properties::EMPTY,
+            properties: if self.delays_will() { Properties::list(&delay) } else { Properties::EMPTY },
         });
         Packet::Connect(connect).encode(version, self.batch.end()).is_ok()
     }
@@ -99,6 +100,7 @@ impl Link {
     }
 
     fn accepted(&mut self, connack: &Connack<'_>) {
+        self.own.told_will = self.persona.will.is_some();
         let (now, properties, resumed) = (self.now, &connack.properties, connack.session_present);
         self.broker.learn(properties);
         self.window.reconnect(resumed, properties.receive_maximum().unwrap_or(u16::MAX));
@@ -199,5 +201,7 @@ pub(super) fn in_words(what: &str, code: ReasonCode, properties: &Properties<'_>
     }
 }
 
+/// For a client to come back, in seconds, before the broker publishes its will.
+const WILL_DELAY_S: u32 = 5;
 /// For the broker to answer the PUBRELs of an earlier life.
 const RELEASE_WITHIN_MS: u64 = 30_000;

@@ -28,6 +28,8 @@ pub(super) struct Own {
     lost: bool,
     /// The broker knows another will than the one that holds.
     pub(super) stale_will: bool,
+    /// It has been told the one that holds.
+    pub(super) told_will: bool,
 }
 
 impl Link {
@@ -104,6 +106,7 @@ impl Link {
             return;
         }
         self.persona.will = will.map(Box::new);
+        self.own.told_will = false;
         match self.phase {
             Phase::Online(_) => {
                 self.attempt.is_step = true;
@@ -122,10 +125,18 @@ impl Link {
         }
     }
 
-    /// True when the broker will publish a will if the connection ends now without a goodbye.
+    /// True when the broker publishes the will if the connection ends without a goodbye, or if it has ended so.
     #[must_use]
     pub const fn has_will_in_force(&self) -> bool {
-        self.persona.will.is_some() && self.phase.is_online()
+        self.own.told_will
+    }
+
+    /// True when the broker waits a while before it publishes the will: a client that comes back to its session has not
+    /// been lost, however its connection ended. (3.1.1 knows no such thing, and a session that ends with the connection
+    /// takes its will along.)
+    #[must_use]
+    pub fn delays_will(&self) -> bool {
+        self.is_own() && !self.is_clean() && self.broker.version == Version::V5
     }
 
     /// Stops once everything that is queued and in flight has reached the broker. `lost`: without taking back the will.
@@ -172,6 +183,7 @@ impl Link {
 
     pub(super) fn rest_when_done(&mut self) {
         if self.own.resting && self.phase.is_online() && !self.owes() && self.batch.is_empty() {
+            self.own.told_will = false;
             self.send(&Packet::Disconnect(Disconnect::new(ReasonCode::SUCCESS)));
             self.close("its client sleeps");
         }

@@ -144,10 +144,11 @@ impl Bridge {
         Taken::Done
     }
 
-    /// The client is lost. The broker publishes the will if it knows it; else we do.
+    /// The client is lost. The broker publishes the will if it knows it; else we do, or if it would take its time.
     pub(in crate::bridge) fn publish_will(&mut self, now: Now, client: ClientRef, will: &Publication<'_>) -> Taken {
         if let Some((_, link, own)) = self.own_of(client)
             && link.has_will_in_force()
+            && !(link.is_online() && link.delays_will())
         {
             own.lost = true;
             return Taken::Done;

@@ -174,7 +174,17 @@ fn a_stored_will_goes_to_the_next_connection_too() {
     assert_eq!(world.ask(1, DISCONNECT), [DISCONNECT]);
     assert_eq!(world.ask(1, KEPT), ["030500"]);
     world.wait_s(LOST_S);
-    assert_eq!(world.given_by(), ["dev: w/dev gone 1 will"]);
+    assert_eq!(world.given_by(), ["dev: w/dev gone 1"], "by the client's connection: the broker would wait for it");
+}
+
+#[test]
+fn connect_again_is_no_loss() {
+    let mut world = world();
+    world.connect_with_will(1, "dev", false);
+    assert_eq!(world.ask(1, KEPT), ["030500"]);
+    assert_eq!(world.ask(2, KEPT), ["030500"]);
+    world.wait_s(1);
+    assert_eq!(world.given_by(), NOTHING);
 }
 
 #[test]

@@ -217,6 +217,23 @@ fn a_will_is_the_brokers_to_publish() {
 }
 
 #[test]
+fn a_client_that_comes_back_to_its_session_has_not_been_lost() {
+    let wills = |world: &World| world.broker.accepted().iter().filter(|m| m.topic == "site/will").count();
+    let will = message("will", "gone", Qos::AtLeastOnce);
+    let mut world = World::new(Options::new());
+    let (lamp, _) = world.enter(7, "lamp", KEPT);
+    world.say(lamp, Uplink::SetWill(Some(will)));
+    let own = world.admit(8, "lamp", KEPT);
+    world.say(lamp, Uplink::Relink(own));
+    world.settle();
+    assert_eq!(wills(&world), 0, "the broker has thrown out the old connection, and no client");
+    world.say(lamp, Uplink::SetWill(Some(will)));
+    world.say(lamp, Uplink::PublishWill(will));
+    world.say(lamp, Uplink::Offline(Ending::KeepAlive));
+    assert_eq!(wills(&world), 1, "who is lost is, at once and once");
+}
+
+#[test]
 fn a_will_does_not_cost_a_session_or_a_subscription() {
     for wish in [CLEAN, KEPT] {
         let mut world = World::new(Options::new());
