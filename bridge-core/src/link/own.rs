@@ -4,11 +4,12 @@
 use super::dial::Wait;
 use super::lifecycle::{Attempt, Phase};
 use super::{
-    Batch, Broker, Budget, Farewell, Link, LinkCount, LinkEvent, LinkSettings, OWN_RECEIVE_MAXIMUM, Persona,
-    RECEIVE_MAXIMUM, SessionScope,
+    Batch, Broker, Budget, Farewell, Link, LinkCount, LinkEvent, LinkSettings, MAX_IN_FLIGHT, OWN_RECEIVE_MAXIMUM,
+    Persona, RECEIVE_MAXIMUM, Requests, SessionScope, Window,
 };
 use crate::downlink::Outcome;
 use crate::meter::Counts;
+use crate::rng::Rng;
 use crate::time::Now;
 use crate::uplink::{Ending, Refusal};
 use codec_mqtt::{Disconnect, Packet, ReasonCode, Version};
@@ -45,7 +46,14 @@ impl Link {
         budget: &Arc<Budget>,
         rng_seed: u64,
     ) -> Self {
-        Self::with(Arc::clone(settings), persona, counts, Some(Arc::clone(budget)), rng_seed)
+        let mut link = Self::with(Arc::clone(settings), persona, counts, Some(Arc::clone(budget)), rng_seed);
+        // The broker may hold a QoS 2 publication that an earlier link of the client never released. One of ours with the same
+        // packet id would be taken for its repetition, and lost.
+        let most = settings.max_inflight.clamp(1, OWN_IN_FLIGHT);
+        let base = Rng::seeded(rng_seed).below(u64::from(MAX_IN_FLIGHT - OWN_IN_FLIGHT));
+        link.window = Window::after(u16::try_from(base).unwrap_or(0), most);
+        link.requests = Requests::new(MAX_IN_FLIGHT);
+        link
     }
 
     /// It begins where `other` has got to: with the broker and the protocol that serve that one.
@@ -277,6 +285,9 @@ impl Link {
         }
     }
 }
+
+/// Publications of one client in flight, at most.
+const OWN_IN_FLIGHT: u16 = 1024;
 
 /// What a DISCONNECT of the broker means for a client: `None` = it may come back (MQTT 5.0 §3.14.2.1).
 pub(super) const fn told_to_go(reason: ReasonCode) -> Option<Ending> {

@@ -31,10 +31,13 @@ pub(super) enum Step {
     Released,
 }
 
-/// The in-flight window. The packet id is the place: 1 to `most`, used again last in, first out.
+/// The in-flight window. The packet id is the place, 1 to `most`, and what is added to all of them; used again last in, first
+/// out.
 #[derive(Debug)]
 pub(super) struct Window {
     places: Vec<Option<Flight>>,
+    /// What is added to a place.
+    base: u16,
     free: Vec<u16>,
     /// What our configuration allows.
     most: u16,
@@ -55,6 +58,7 @@ impl Window {
     pub(super) fn new(most: u16, left_behind: u16) -> Self {
         Self {
             places: std::iter::repeat_with(|| None).take(left_behind.into()).collect(),
+            base: 0,
             free: Vec::new(),
             most,
             quota: most,
@@ -64,6 +68,11 @@ impl Window {
             again: VecDeque::new(),
             leftovers: (1..=left_behind).filter_map(PacketId::new).collect(),
         }
+    }
+
+    /// An empty window whose packet ids begin after `base`.
+    pub(super) fn after(base: u16, most: u16) -> Self {
+        Self { base, ..Self::new(most, 0) }
     }
 
     /// Packet ids under which the broker may hold a publication of an earlier life.
@@ -116,10 +125,11 @@ impl Window {
 
     /// The packet id that [`Window::enter`] will use.
     pub(super) fn next_id(&self) -> Option<PacketId> {
-        match self.free.last() {
-            Some(&id) => PacketId::new(id),
-            None => PacketId::new(u16::try_from(self.places.len()).ok()?.checked_add(1)?),
-        }
+        let place = match self.free.last() {
+            Some(&place) => place,
+            None => u16::try_from(self.places.len()).ok()?.checked_add(1)?,
+        };
+        PacketId::new(self.base.checked_add(place)?)
     }
 
     /// A publication that has just been sent with [`Window::next_id`].
@@ -141,13 +151,14 @@ impl Window {
 
     /// What was sent with `id` over this connection.
     pub(super) fn get(&mut self, id: PacketId) -> Option<&mut Flight> {
-        self.place(id.get())?.as_mut().filter(|flight| flight.sent)
+        self.place(self.place_of(id)?)?.as_mut().filter(|flight| flight.sent)
     }
 
     /// Ends the exchange of what was sent with `id` over this connection.
     pub(super) fn finish(&mut self, id: PacketId) -> Option<Flight> {
-        let flight = self.place(id.get())?.take_if(|flight| flight.sent)?;
-        self.free.push(id.get());
+        let place = self.place_of(id)?;
+        let flight = self.place(place)?.take_if(|flight| flight.sent)?;
+        self.free.push(place);
         self.held = self.held.saturating_sub(1);
         self.on_wire = self.on_wire.saturating_sub(1);
         Some(flight)
@@ -183,7 +194,7 @@ impl Window {
         self.on_wire += 1;
         let flight = self.places.get_mut(usize::from(id).checked_sub(1)?)?.as_mut()?;
         flight.sent = true;
-        Some((PacketId::new(id)?, flight))
+        Some((PacketId::new(self.base.checked_add(id)?)?, flight))
     }
 
     /// Ends all exchanges: whom they concern, in the order of sending.
@@ -202,6 +213,10 @@ impl Window {
         if self.is_empty() && self.leftovers.is_empty() {
             (self.places, self.free, self.again) = (Vec::new(), Vec::new(), VecDeque::new());
         }
+    }
+
+    const fn place_of(&self, id: PacketId) -> Option<u16> {
+        id.get().checked_sub(self.base)
     }
 
     fn place(&mut self, id: u16) -> Option<&mut Option<Flight>> {

@@ -92,3 +92,20 @@ fn it_is_roomy_again_when_an_eighth_is_free() {
     }
     assert_eq!(left, 3, "13 of 16 is less than 14");
 }
+
+#[test]
+fn queues_that_share_a_budget_hold_no_more_together_and_give_back_what_they_held() {
+    let limits = QueueLimits { max_bytes: 1 << 20, max_messages: 3 };
+    let budget = Arc::new(Budget::new(limits));
+    let [mut one, mut other] = [(); 2].map(|()| Queue::<()>::within(limits, Some(Arc::clone(&budget))));
+    let push = |queue: &mut Queue<()>, qos| queue.push(message(qos, 10), ()).map_err(|_no_room| ());
+    assert_eq!(push(&mut one, 0), Ok(0));
+    assert_eq!((push(&mut other, 1), push(&mut other, 1)), (Ok(0), Ok(0)));
+    assert_eq!(push(&mut other, 1), Err(()), "what others hold is not thrown away");
+    assert!(!other.is_roomy() && budget.messages() == 3 && budget.bytes() > 0);
+    assert_eq!(push(&mut one, 1), Ok(1), "one's own QoS 0 is");
+    assert!(other.pop(true).is_some());
+    assert_eq!((budget.messages(), other.is_roomy()), (2, true));
+    drop((one, other));
+    assert_eq!((budget.messages(), budget.bytes()), (0, 0));
+}

@@ -1,9 +1,9 @@
 //! One client id, more than one connection.
 
-use super::world::{CLEAN, KEPT, World};
+use super::world::{CLEAN, KEPT, World, message};
 use crate::bridge::Notice;
 use crate::downlink::Outcome;
-use crate::uplink::{Admission, Ending, Refusal, Taken, Uplink};
+use crate::uplink::{Admission, Ending, Refusal, Taken, Token, Uplink};
 use codec_mqtt::{Qos, ReasonCode};
 use support::broker::{Message, Options, RefuseV5};
 
@@ -43,6 +43,23 @@ fn what_the_older_connection_owed_is_settled_and_nothing_is_claimed_that_the_bro
     let outcomes: Vec<_> = world.notices.iter().filter(|notice| matches!(notice, Notice::Settled { .. })).collect();
     let [Notice::Settled { outcome, .. }] = outcomes[..] else { panic!("{outcomes:?}") };
     assert_eq!(*outcome, Outcome::Refused(Refusal::BrokerAway));
+}
+
+#[test]
+fn what_the_older_connection_left_half_done_does_not_swallow_what_the_newer_publishes() {
+    let mut world = World::new(Options { hold_acks: true, ..Options::new() });
+    let (lamp, _) = world.enter(7, "lamp", KEPT);
+    let publish = |world: &mut World, token: u64, text: &str| {
+        let what = message("up", text, Qos::ExactlyOnce);
+        assert_eq!(world.up(lamp, Uplink::Publish { token: Some(Token(token)), what }), Taken::Owed);
+    };
+    publish(&mut world, 5, "first");
+    let new = world.admit(8, "lamp", KEPT);
+    world.say(lamp, Uplink::Relink(new));
+    world.broker.options().hold_acks = false;
+    world.broker.release_acks();
+    publish(&mut world, 6, "second");
+    assert!(world.broker.accepted().iter().any(|accepted| accepted.payload == b"second"));
 }
 
 #[test]
