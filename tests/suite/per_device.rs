@@ -53,6 +53,18 @@ fn a_device_of_mqtt_sn_is_told_by_its_connack() {
 }
 
 #[test]
+fn a_chain_may_leave_the_decision_to_mosquitto() {
+    let dir = Dir::new();
+    let Some(broker) = broker(&dir) else { return };
+    let chain =
+        "[{ type = 'static', gateways = ['mqttsn'], username = 'lamp', password = 'lamp-pw' }, { type = 'broker' }]";
+    let tidegate = node(&broker, "per-device", "wrong").set("AUTH__CHAIN", chain).start().ready();
+    assert_eq!(Device::new(tidegate.mqttsn()).try_connect("lamp", true), ReturnCode::Accepted);
+    assert_eq!(TcpDevice::new(tidegate.tcp()).refused(&["pump", "pump", "wrong"]).0, 0x21);
+    pump(&tidegate).ping();
+}
+
+#[test]
 fn messages_go_both_ways_over_the_devices_own_connection() {
     let dir = Dir::new();
     let Some(broker) = broker(&dir) else { return };

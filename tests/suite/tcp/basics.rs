@@ -44,13 +44,15 @@ fn every_octet_may_come_by_itself() {
 
 #[test]
 fn a_message_comes_back_on_the_devices_own_topic() {
-    let tidegate = Setup::new().start().ready();
-    let mut device = TcpDevice::connect(tidegate.tcp(), "pump");
-    let mut ops = MqttClient::connect("ops", tidegate.broker_port());
-    for payload in ["start", "", "stop"] {
-        ops.publish("tcp/pump/dn", payload, false);
+    for workers in ["1", "3"] {
+        let tidegate = Setup::new().set("NODE__WORKERS", workers).start().ready();
+        let mut device = TcpDevice::connect(tidegate.tcp(), "pump");
+        let mut ops = MqttClient::connect("ops", tidegate.broker_port());
+        for payload in ["start", "", "stop"] {
+            ops.publish("tcp/pump/dn", payload, false);
+        }
+        assert_eq!([device.message(), device.message(), device.message()], ["start", "", "stop"]);
     }
-    assert_eq!([device.message(), device.message(), device.message()], ["start", "", "stop"]);
 }
 
 #[test]

@@ -115,4 +115,6 @@ fn who_does_not_read_is_closed_after_the_send_time_and_nobody_waits_for_it() {
     ops.publish("tcp/good/dn", "still here", false);
     assert_eq!(good.message(), "still here");
     tidegate.metric_until("tidegate_sessions{protocol=\"tcp\"", |sessions| sessions == 1);
+    let dropped = tidegate.metric("tidegate_queue_dropped_total{queue=\"tcp\"");
+    assert!(dropped > 0, "what it does not read is not kept for it without end");
 }
