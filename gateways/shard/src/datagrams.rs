@@ -4,8 +4,9 @@ use crate::counts::ShardCount;
 use crate::routes::Forward;
 use crate::shard::{Parcel, Shard};
 use bridge_core::machine::{Handled, Input};
-use bridge_core::peer::{Peer, Proven, ShardId};
+use bridge_core::peer::{ListenerId, Peer, Proven, ShardId};
 use bridge_core::time::Now;
+use std::net::IpAddr;
 
 /// A datagram may go where its address's route leads, back when that is not the owner, and on to the owner; then it
 /// strays.
@@ -38,11 +39,17 @@ impl Packet<'_> {
 }
 
 impl Shard {
+    /// Whether this listener hears that address.
+    #[must_use]
+    pub fn admits(&self, listener: ListenerId, from: IpAddr) -> bool {
+        self.policies.admits(listener, from)
+    }
+
     /// One datagram from a socket of this shard. `proven`: by the association that it came through. It is dropped unread when
     /// its listener does not hear that address.
     #[inline]
     pub fn datagram(&mut self, now: Now, peer: Peer, proven: Proven<'_>, bytes: &[u8]) {
-        if !self.policies.admits(peer.listener, peer.addr.ip()) {
+        if !self.admits(peer.listener, peer.addr.ip()) {
             return self.counts.up(ShardCount::DatagramDenied);
         }
         let route = if self.routes.is_empty() { None } else { self.routes.find(&peer, self.lane(&peer, bytes)) };

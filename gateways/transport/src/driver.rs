@@ -318,7 +318,8 @@ impl Driver {
                     // The first shard has it, too: one answer is enough, and one publication.
                     continue;
                 }
-                let (device, bytes) = match port.socket.proxied().map(|peers| peers.unwrap(&datagram)) {
+                let hears = |ip| self.shard.admits(port.listener, ip);
+                let (device, bytes) = match port.socket.proxied().map(|peers| peers.unwrap(&datagram, hears)) {
                     None => (datagram.peer, datagram.bytes),
                     Some(Some(proxied)) => proxied,
                     Some(None) => {

@@ -5,7 +5,7 @@ use crate::stream::proxy::{Parsed, parse_datagram};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The way back to each device of one listener: what the proxy has sent its last datagram from. All workers share it,
@@ -34,8 +34,13 @@ impl ProxiedPeers {
         Self { stripes: Default::default(), hasher: RandomState::new(), limit }
     }
 
-    /// Who has sent a datagram, and what; the way back is remembered. `None` if it has no header that can be read.
-    pub(crate) fn unwrap<'a>(&self, datagram: &Datagram<'a>) -> Option<(SocketAddr, &'a [u8])> {
+    /// Who has sent a datagram, and what. The way back is remembered if the listener `hears` that address: whoever it does
+    /// not hear must not push out others. `None` if it has no header that can be read.
+    pub(crate) fn unwrap<'a>(
+        &self,
+        datagram: &Datagram<'a>,
+        hears: impl FnOnce(IpAddr) -> bool,
+    ) -> Option<(SocketAddr, &'a [u8])> {
         let (consumed, device) = match parse_datagram(datagram.bytes).ok()? {
             Parsed::NeedMore => return None,
             Parsed::Local { consumed } => (consumed, datagram.peer),
@@ -44,7 +49,9 @@ impl ProxiedPeers {
             }
         };
         let bytes = datagram.bytes.get(consumed..)?;
-        self.learn(device, datagram.peer);
+        if hears(device.ip()) {
+            self.learn(device, datagram.peer);
+        }
         Some((device, bytes))
     }
 
@@ -89,8 +96,12 @@ const MOST: usize = 1 << 20;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+    use std::net::{Ipv4Addr, SocketAddrV4};
 
     const PROXY: &str = "10.0.0.5:40001";
+    const NOT_HEARD: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 66));
 
     fn address(text: &str) -> SocketAddr {
         text.parse().unwrap()
@@ -109,7 +120,7 @@ mod tests {
 
     fn heard(peers: &ProxiedPeers, from: &str, bytes: &[u8]) -> Option<(SocketAddr, Vec<u8>)> {
         let datagram = Datagram { peer: address(from), local: None, broadcast: false, bytes };
-        peers.unwrap(&datagram).map(|(device, bytes)| (device, bytes.to_vec()))
+        peers.unwrap(&datagram, |ip| ip != NOT_HEARD).map(|(device, bytes)| (device, bytes.to_vec()))
     }
 
     #[test]
@@ -142,6 +153,19 @@ mod tests {
     }
 
     #[test]
+    fn whoever_is_not_heard_pushes_out_nobody() {
+        let peers = ProxiedPeers::with_limit(1);
+        let device = "203.0.113.9:5000";
+        heard(&peers, PROXY, &proxied(device, b"x")).unwrap();
+        for port in 1..1000u16 {
+            let stranger = SocketAddr::new(NOT_HEARD, port);
+            assert_eq!(heard(&peers, PROXY, &proxied(&stranger.to_string(), b"x")), Some((stranger, b"x".to_vec())));
+            assert_eq!(peers.way_to(stranger), None);
+        }
+        assert_eq!(peers.way_to(address(device)), Some(address(PROXY)));
+    }
+
+    #[test]
     fn beyond_the_limit_the_oldest_is_forgotten() {
         let peers = ProxiedPeers::with_limit(2);
         let known = || (0..1000u16).filter(|port| peers.way_to(SocketAddr::from(([203, 0, 113, 9], *port))).is_some());
@@ -151,5 +175,34 @@ mod tests {
         assert_eq!(known().count(), 2 * STRIPES);
         assert_eq!(known().last(), Some(999));
         assert!(known().all(|port| port > 500), "the youngest are known");
+    }
+
+    proptest! {
+        #[test]
+        fn answers_go_the_way_that_was_heard_last_or_nowhere(
+            heard in proptest::collection::vec((0..60u16, 0..4u16), 0..200),
+            limit in 1..5usize,
+        ) {
+            let peers = ProxiedPeers::with_limit(limit);
+            let [device, way] = [9, 5].map(|last| move |port| SocketAddr::from(([203, 0, 113, last], port)));
+            let mut last = BTreeMap::new();
+            for (number, port) in heard {
+                peers.learn(device(number), way(port));
+                last.insert(number, way(port));
+                prop_assert_eq!(peers.way_to(device(number)), Some(way(port)), "who has just been heard is known");
+            }
+            let known: Vec<_> = (0..60).filter_map(|number| Some((number, peers.way_to(device(number))?))).collect();
+            prop_assert!(known.len() <= limit * STRIPES);
+            for (number, way) in known {
+                prop_assert_eq!(Some(&way), last.get(&number));
+            }
+        }
+
+        #[test]
+        fn whom_a_header_names_is_told_whatever_the_datagram_carries(source: SocketAddrV4, bytes: Vec<u8>) {
+            let whole = proxied(&source.to_string(), &bytes);
+            let told = heard(&ProxiedPeers::new(), PROXY, &whole);
+            prop_assert_eq!(told, Some((source.into(), bytes)));
+        }
     }
 }
