@@ -175,7 +175,7 @@ async fn an_idle_connection_is_not_looked_at() {
 async fn tls_is_shaken_and_says_who_is_there() {
     let mut world = World::new(Kind::Tls, 1);
     let mut device = world.connect_tls().await;
-    assert_eq!(world.ask(&mut device, "who\n", 6).await, "lamp-7");
+    assert_eq!(world.ask(&mut device, "who\n", 10).await, "key lamp-7");
     // More than a record, both ways.
     let line = format!("{}\n", "y".repeat(100_000));
     assert_eq!(world.ask(&mut device, &line, 100_002).await, format!("0{line}"));
@@ -270,7 +270,7 @@ async fn a_proxys_header_comes_before_tls() {
     let mut device = world.connect().await;
     world.run(device.write_all(b"PROXY TCP4 203.0.113.9 192.0.2.1 4000 8091\r\n")).await.unwrap();
     let mut device = world.shake(device).await.unwrap();
-    assert_eq!(world.ask(&mut device, "who\n", 6).await, "lamp-7");
+    assert_eq!(world.ask(&mut device, "who\n", 10).await, "key lamp-7");
     assert_eq!(world.noted(), ["opened 203.0.113.9"]);
 
     let mut silent = world.connect().await;
@@ -329,7 +329,7 @@ async fn a_tls_connection_goes_with_its_session() {
     for _ in 0..24 {
         let mut device = world.connect_tls().await;
         answers.push(world.ask(&mut device, "+lamp\n", 7).await);
-        assert_eq!(world.ask(&mut device, "who\n", 6).await, "lamp-7", "and with what was proved");
+        assert_eq!(world.ask(&mut device, "who\n", 10).await, "key lamp-7", "and with what was proved");
         let line = format!("{}\n", "y".repeat(100_000));
         assert_eq!(world.ask(&mut device, &line, 100_002).await.len(), 100_002);
     }

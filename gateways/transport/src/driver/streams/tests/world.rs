@@ -10,7 +10,7 @@ use bridge_core::gate::{Gate, Gates};
 use bridge_core::live::Live;
 use bridge_core::machine::{Cx, Handled, Input, Machine};
 use bridge_core::owners::{Directory, Owner};
-use bridge_core::peer::{GatewayId, ListenerId, ShardId};
+use bridge_core::peer::{GatewayId, ListenerId, Proven, ProvenBuf, ShardId};
 use bridge_core::streams::{Flow, Marks};
 use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode};
 use shard::{Listener, ShardSettings};
@@ -37,7 +37,7 @@ pub(super) type Diary = Arc<Mutex<Vec<String>>>;
 struct Parrot {
     shard: u8,
     diary: Diary,
-    proven: Vec<(ConnRef, Option<String>)>,
+    proven: Vec<(ConnRef, ProvenBuf)>,
     paused: Vec<ConnRef>,
     /// Octets still to be sent.
     flood: usize,
@@ -76,9 +76,11 @@ impl Parrot {
                 return None;
             }
             "dump" => "d".repeat(DUMP),
-            "who" => {
-                self.proven.iter().find(|(of, _)| *of == conn).and_then(|(_, name)| name.clone()).unwrap_or_default()
-            }
+            "who" => match self.proven.iter().find(|(of, _)| *of == conn).map(|(_, proven)| proven.view()) {
+                Some(Proven::Psk(name)) => format!("key {name}"),
+                Some(Proven::Certificate(name)) => format!("certificate {name}"),
+                Some(Proven::Nothing) | None => String::new(),
+            },
             "bye" => "bye".to_owned(),
             other => format!("{}{other}\n", self.shard),
         };
@@ -100,7 +102,7 @@ impl Machine for Parrot {
         match input {
             Input::Opened { conn, peer, proven } => {
                 self.note(format!("opened {}", peer.addr.ip()));
-                self.proven.push((conn, proven.identity().map(str::to_owned)));
+                self.proven.push((conn, proven.into()));
             }
             Input::Stream { conn, bytes } => {
                 let mut took = 0;
