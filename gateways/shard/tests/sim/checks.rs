@@ -24,6 +24,7 @@ use crate::plan::Plan;
 use codec_mqttsn::{self as sn, Message, Qos, ReturnCode};
 use down::Downlinks;
 use sleep::Sleepers;
+use std::collections::BTreeMap;
 use streams::Streams;
 use support::broker::Accepted;
 use up::Uplinks;
@@ -37,6 +38,9 @@ pub(crate) struct Checks {
     wills: Wills,
     pub(crate) streams: Streams,
     pub(crate) now: u64,
+    /// Connections of single devices begun, by shard and second, and how many may be.
+    begun: BTreeMap<(usize, u64), u32>,
+    connect_rate: u32,
     /// When a link was opened last.
     pub(crate) line_opened_at: u64,
     /// There are not as many shards as before, and not all of them have their subscriptions yet.
@@ -55,6 +59,11 @@ impl Checks {
             wills: Wills::default(),
             streams: Streams::new(plan),
             now: 0,
+            begun: BTreeMap::new(),
+            connect_rate: match plan.connect_rate {
+                0 => 0,
+                rate => rate.div_ceil(plan.shards.into()) * 11 / 10 + 2,
+            },
             line_opened_at: 0,
             unsettled: false,
             calm: false,
@@ -95,6 +104,20 @@ impl Checks {
         if !self.wills.accepted(accepted, devices) && !self.streams.accepted(accepted, &mut self.tally) {
             self.up.accepted(accepted, devices, &mut self.tally);
         }
+    }
+
+    /// A link begins a connection. `own`: it is that of a single device.
+    pub(crate) fn begun(&mut self, shard: usize, own: bool) {
+        let second = self.now / 1000;
+        if !own {
+            return;
+        }
+        let count = self.begun.entry((shard, second)).or_insert(0);
+        *count += 1;
+        // A shard's part, and the tenth of a second's worth that may come at once.
+        let most = self.connect_rate;
+        assert!(most == 0 || *count <= most, "{count} connections are begun in second {second}: {most} may be");
+        self.tally.own_links += 1;
     }
 
     /// A message to devices is about to be published; returns its payload.

@@ -4,6 +4,7 @@ use crate::lines::LineEvent;
 use crate::plan::Trouble;
 use crate::streams::StreamEvent;
 use bridge_core::auth::Answer;
+use bridge_core::bridge::LinkId;
 use shard::{Parcel, Records};
 use std::net::SocketAddr;
 
@@ -32,7 +33,7 @@ pub(crate) enum Event {
     },
     Line {
         shard: usize,
-        link: u16,
+        link: LinkId,
         what: LineEvent,
     },
     /// The broker notices that a connection is gone.

@@ -55,6 +55,10 @@ impl World {
                 _ => {
                     let how = [How::Aware, How::Unaware, How::Restarted][pick(&mut self.rng, 3)];
                     self.move_to_lot(index, how);
+                    if self.plan.per_device {
+                        // If it comes by CONNECT, the broker sees one client take another's place, and publishes the will.
+                        continue;
+                    }
                     false
                 }
             };

@@ -4,7 +4,7 @@ use crate::event::Event;
 use crate::plan::Plan;
 use crate::world::World;
 use bridge_core::auth::{Answer, AuthRules, ChainEntry, EntryKind, Opinion, StoreId};
-use bridge_core::bridge::Policy;
+use bridge_core::bridge::{OwnLinks, Policy};
 use bridge_core::limit::SessionLimits;
 use bridge_core::listeners::{ListenerPolicy, Listeners};
 use bridge_core::rng::Rng;
@@ -24,13 +24,14 @@ impl Judge {
     }
 }
 
-pub(crate) fn policy(plan: &Plan) -> Policy {
+/// `own_links`: those of single devices, if they have any.
+pub(crate) fn policy(plan: &Plan, own_links: Option<OwnLinks>) -> Policy {
     let entries = vec![ChainEntry { gateways: Vec::new(), kind: EntryKind::Store(StoreId(0)) }];
     let auth = plan.judge.map(|_| AuthRules { entries, timeout_ms: 3000, ..AuthRules::default() });
     let limits = SessionLimits::new(None, plan.streams.limit.map(|limit| limit.parse().expect("a limit")));
     let stream = ListenerPolicy { limits, ..ListenerPolicy::default() };
     let listeners = Listeners::new(vec![ListenerPolicy::default(), stream.clone(), stream]);
-    Policy { auth: Arc::new(auth.unwrap_or_default()), listeners: Arc::new(listeners), ..Policy::default() }
+    Policy { auth: Arc::new(auth.unwrap_or_default()), listeners: Arc::new(listeners), own_links, ..Policy::default() }
 }
 
 impl World {

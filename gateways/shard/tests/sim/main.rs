@@ -10,6 +10,8 @@
 //!   leaks;
 //! * a will is published when its client is lost, and not when it moves or says goodbye;
 //! * who sleeps is sent nothing, and what came meanwhile is not lost but for want of room;
+//! * where each device has an MQTT connection of its own, the same holds but for what no broker promises then (see
+//!   [`World::per_device`]); each device has one in the end, and they are begun no faster than they may;
 //! * no bound is exceeded, and no packet breaks the protocol: the broker of these tests panics if one does;
 //! * once all is well again, everything finishes.
 //!
@@ -67,13 +69,31 @@ fn a_seed_is_one_run() {
     assert_ne!(trace(1), trace(2));
 }
 
-fn run_seeds(keeps_sessions: bool) {
+#[test]
+fn with_a_connection_for_each_device_the_same_holds() {
+    let mut sum = Tally::default();
+    // They take their time: a third of the seeds.
+    for seed in seeds().step_by(3) {
+        let run = catch_unwind(AssertUnwindSafe(|| World::per_device(seed, true).run()));
+        sum += run.unwrap_or_else(|_| {
+            panic!("to replay: TIDEGATE_SIM_SEED={seed} cargo test -p tidegate-shard --test sim each_device")
+        });
+    }
+    println!("{sum:?}");
+    assert!(sum.own_links > 0 && sum.evicted > 0, "{sum:?}");
+}
+
+fn seeds() -> std::ops::RangeInclusive<u64> {
     let number =
         |name| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap_or_else(|e| panic!("{name}: {e}")));
-    let seeds = match number("TIDEGATE_SIM_SEED") {
+    match number("TIDEGATE_SIM_SEED") {
         Some(seed) => seed..=seed,
         None => 1..=number("TIDEGATE_SIM_SEEDS").unwrap_or(SEEDS),
-    };
+    }
+}
+
+fn run_seeds(keeps_sessions: bool) {
+    let seeds = seeds();
     let mut sum = Tally::default();
     for seed in seeds.clone() {
         let run = catch_unwind(AssertUnwindSafe(|| World::new(seed, keeps_sessions).run()));

@@ -34,6 +34,9 @@ pub(crate) struct Plan {
     pub(crate) hold: u32,
     /// Who is asked whether devices may come in.
     pub(crate) judge: Option<Judge>,
+    /// Each device has an MQTT connection of its own; so many may be begun per second.
+    pub(crate) per_device: bool,
+    pub(crate) connect_rate: u32,
     /// Devices that have nothing but a socket.
     pub(crate) streams: StreamPlan,
     /// Milliseconds in which things go wrong; afterwards everything is given time to finish.
@@ -54,6 +57,8 @@ pub(crate) enum Trouble {
     Move(How),
     /// The process ends, and comes back.
     Restart { crash: bool },
+    /// The broker throws a device's own connection out: somebody else has its client id, or its operator wants it so.
+    Evict,
     /// Somebody publishes to the devices.
     Publish { messages: u64 },
     /// About raw TCP devices.
@@ -144,6 +149,8 @@ impl Plan {
             judge: rng.chance(400).then(|| Judge::by_lot(&mut rng)),
             span_ms: 20_000 + rng.below(60_000),
             troubles: Vec::new(),
+            per_device: false,
+            connect_rate: [0, 40, 500][pick(&mut rng, 3)],
             streams: StreamPlan::by_lot(&mut Rng::seeded(seed), 20_000),
         };
         plan.troubles = plan.troubles(&mut rng);

@@ -1,6 +1,7 @@
 //! The process: it crashes, or stops in order, and comes back with what the store has; and the store itself.
 
 use crate::event::Event;
+use crate::lines::Line;
 use crate::plan::pick;
 use crate::shards::{Side, gates, side};
 use crate::world::World;
@@ -125,12 +126,11 @@ impl World {
     fn end_process(&mut self, crash: bool) {
         self.count();
         for shard in 0..self.shards.len() {
-            for link in 0..self.plan.links {
-                if let Some(conn) = self.line(shard, link).conn() {
-                    self.timeline.plan(self.now + self.rng.below(50), Event::Noticed { conn });
-                    if self.rng.chance(500) {
-                        self.broken.insert(conn);
-                    }
+            let open: Vec<u64> = self.shards[shard].lines.values().filter_map(Line::conn).collect();
+            for conn in open {
+                self.timeline.plan(self.now + self.rng.below(50), Event::Noticed { conn });
+                if self.rng.chance(500) {
+                    self.broken.insert(conn);
                 }
             }
         }

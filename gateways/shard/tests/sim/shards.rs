@@ -7,7 +7,7 @@ use crate::plan::Plan;
 use crate::restarts::Store;
 use crate::streams::{FRAMES, LINES, TCP};
 use crate::world::World;
-use bridge_core::bridge::{BridgeSettings, ListenerRules};
+use bridge_core::bridge::{BridgeSettings, LinkId, ListenerRules, OwnLinks};
 use bridge_core::gate::{Gate, Gates};
 use bridge_core::link::{LinkSettings, Password, SessionScope, VersionChoice};
 use bridge_core::meter::Meter;
@@ -16,13 +16,14 @@ use bridge_core::peer::{GatewayId, ListenerId, ShardId};
 use bridge_core::template::{Literals, Template};
 use mqttsn::{Mqttsn, MqttsnConfig};
 use shard::{Listener, Shard, ShardSettings};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tcp_gateway::{FramingConfig, FramingKind, ListenerSettings, Tcp, TcpSettings};
 
 /// A shard and what its driver keeps.
 pub(crate) struct Side {
     pub(crate) shard: Shard,
-    pub(crate) lines: Vec<Line>,
+    pub(crate) lines: BTreeMap<LinkId, Line>,
     /// It was handed something, and its turn has not ended.
     pub(crate) dirty: bool,
     /// When its timer is planned.
@@ -109,7 +110,8 @@ impl World {
             let bound = match series.family.name {
                 "tidegate_queue_messages" => self.plan.queue.max_messages,
                 "tidegate_queue_bytes" => self.plan.queue.max_bytes,
-                "tidegate_link_in_flight" => usize::from(self.plan.max_inflight),
+                // Each link has its own bound, and those of single devices are counted together.
+                "tidegate_link_in_flight" if !self.plan.per_device => usize::from(self.plan.max_inflight),
                 _ => continue,
             };
             assert!(value <= bound as u64, "shard {shard}: {} is {value} of {bound}", series.family.name);
@@ -139,7 +141,7 @@ pub(crate) fn side(
         listeners: [(); 3].map(|()| ListenerRules::new(mountpoint.clone())).into(),
         node: "sim".into(),
         status: None,
-        policy: policy(plan),
+        policy: policy(plan, own_links(plan, store, id)),
         seed,
     };
     let stream = Listener { gateway: TCP, marks: plan.streams.marks };
@@ -155,12 +157,17 @@ pub(crate) fn side(
     };
     let config = MqttsnConfig { sleep_queue: plan.hold, ..MqttsnConfig::default() };
     let machine = Mqttsn::new(gateway, config, vec![ListenerId(0)], seed);
-    let lines = (0..plan.links).map(|_| Line::default()).collect();
+    let lines = (0..plan.links).map(|link| (LinkId::shared(link), Line::default())).collect();
     let tcp = Tcp::new(tcp_settings(plan, id, seed));
     let of_machines = [machine.meter(), tcp.meter()];
     let shard = Shard::new(settings, vec![Box::new(machine), Box::new(tcp)]);
     let meters = shard.meters().into_iter().chain(of_machines).collect();
     Side { shard, lines, dirty: false, timer_at: None, meters, writing: false }
+}
+
+fn own_links(plan: &Plan, store: &Store, shard: ShardId) -> Option<OwnLinks> {
+    let connect_rate = OwnLinks::part_of(plan.connect_rate, shard.0.into(), plan.shards.into());
+    plan.per_device.then(|| OwnLinks { like: link_settings(plan, store, shard, 0), connect_rate })
 }
 
 fn tcp_settings(plan: &Plan, shard: ShardId, seed: u64) -> TcpSettings {
@@ -173,7 +180,7 @@ fn tcp_settings(plan: &Plan, shard: ShardId, seed: u64) -> TcpSettings {
         config: plan.streams.config().into(),
         listeners: listeners.map(listener).into(),
         node: "sim".into(),
-        own_links: false,
+        own_links: plan.per_device,
         first_shard: shard == ShardId(0),
         seed,
     }

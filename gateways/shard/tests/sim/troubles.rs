@@ -4,7 +4,7 @@ use crate::event::Event;
 use crate::plan::{Trouble, any_qos, down_topic, pick};
 use crate::shards::Side;
 use crate::world::World;
-use codec_mqtt::Qos;
+use codec_mqtt::{Qos, ReasonCode};
 use support::broker::{Crash, Message};
 
 impl World {
@@ -12,9 +12,11 @@ impl World {
         match trouble {
             Trouble::Cut { .. } if self.shards.is_empty() => {}
             Trouble::Cut { broker_notices_ms } => {
-                let (shard, link) =
-                    (pick(&mut self.rng, self.shards.len()), self.rng.below(u64::from(self.plan.links)));
-                self.cut(shard, u16::try_from(link).expect("a few"), broker_notices_ms);
+                let shard = pick(&mut self.rng, self.shards.len());
+                let nth = pick(&mut self.rng, self.shards[shard].lines.len());
+                if let Some(&link) = self.shards[shard].lines.keys().nth(nth) {
+                    self.cut(shard, link, broker_notices_ms);
+                }
             }
             Trouble::Crash { down_ms, forget } => {
                 self.broker.crash(Crash { keep_sessions: !forget, keep_retained: true });
@@ -27,6 +29,7 @@ impl World {
                 self.timeline.plan(self.now + ms, Event::BrokerSwift);
             }
             Trouble::Stream(trouble) => self.stream_trouble(trouble),
+            Trouble::Evict => self.evict(),
             Trouble::Restart { crash } => self.restart(crash),
             Trouble::Move(how) => self.move_one(how),
             Trouble::Publish { messages } => {
@@ -40,6 +43,20 @@ impl World {
                 self.after_broker();
             }
         }
+    }
+}
+
+impl World {
+    fn evict(&mut self) {
+        let nth = pick(&mut self.rng, self.devices.len() + self.streams.devices.len());
+        let id = match self.devices.get(nth) {
+            Some(device) => &device.id,
+            None => &self.streams.devices[nth - self.devices.len()].id,
+        };
+        let reasons = [ReasonCode::SESSION_TAKEN_OVER, ReasonCode::ADMINISTRATIVE_ACTION, ReasonCode::NOT_AUTHORIZED];
+        self.broker.kick(id, reasons[pick(&mut self.rng, reasons.len())]);
+        self.checks.tally.evicted += 1;
+        self.after_broker();
     }
 }
 

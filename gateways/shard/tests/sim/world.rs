@@ -55,7 +55,34 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(seed: u64, keeps_sessions: bool) -> Self {
-        let (plan, mut rng) = Plan::by_lot(seed, keeps_sessions);
+        let (plan, rng) = Plan::by_lot(seed, keeps_sessions);
+        Self::planned(plan, rng)
+    }
+
+    /// Each device has an MQTT connection of its own, which the broker throws out at times.
+    ///
+    /// What it was sent and has not acknowledged, and what it has sent and was not answered, may come once more when it
+    /// comes again: over another connection, which knows nothing of the one before. Its will is published when its new
+    /// connection takes the place of the old one at the broker. A broker that sends a session one copy for all of its
+    /// filters sends a device one. What a raw TCP device leaves behind may be lost.
+    pub(crate) fn per_device(seed: u64, keeps_sessions: bool) -> Self {
+        let (mut plan, rng) = Plan::by_lot(seed, keeps_sessions);
+        (plan.per_device, plan.durable) = (true, false);
+        // What is dropped for want of room before the broker has heard so comes again, out of its order.
+        (plan.hold, plan.streams.hold) = (1000, 1000);
+        plan.streams.commands = tcp_gateway::CommandSubscription::PerDevice;
+        plan.troubles.retain(|(_, trouble)| !matches!(trouble, Trouble::Restart { .. }));
+        plan.troubles.extend((1..20).map(|part| (plan.span_ms * part / 20, Trouble::Evict)));
+        let mut world = Self::planned(plan, rng);
+        // A link that goes on with a session does not know which exchanges of an earlier link are unfinished there.
+        let messages = world.devices.iter_mut().flat_map(|device| &mut device.script.messages);
+        messages
+            .filter(|message| message.qos == sn::Qos::ExactlyOnce)
+            .for_each(|message| message.qos = sn::Qos::AtLeastOnce);
+        world
+    }
+
+    fn planned(plan: Plan, mut rng: Rng) -> Self {
         let directory = Arc::new(Directory::default());
         let (gates, store) = (gates(&plan), Store::default());
         let shards =
@@ -130,6 +157,7 @@ impl World {
         self.count();
         self.checks.finish(&self.devices, before);
         self.check_streams();
+        self.check_lines();
         self.finale();
         self.checks.tally
     }
@@ -204,9 +232,8 @@ impl World {
         // What the broker failed to acknowledge comes with a new connection only.
         if self.plan.broker.drop_acks_per_mille > 0 {
             for shard in 0..self.shards.len() {
-                for link in 0..self.plan.links {
-                    self.cut(shard, link, 0);
-                }
+                let links: Vec<_> = self.shards[shard].lines.keys().copied().collect();
+                links.into_iter().for_each(|link| self.cut(shard, link, 0));
             }
         }
     }

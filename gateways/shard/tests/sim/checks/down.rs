@@ -12,6 +12,10 @@ use support::broker::matches;
 pub(super) struct Downlinks {
     /// The broker never forgets a session.
     keeps_sessions: bool,
+    /// The broker sends a device one copy for all of its filters.
+    merges: bool,
+    /// A device that comes again gets again what it has not acknowledged, over another connection to the broker.
+    again: bool,
     has_identifiers: bool,
     /// A process has crashed.
     crashed: bool,
@@ -47,6 +51,8 @@ struct Owed {
 impl Downlinks {
     pub(super) fn new(plan: &Plan) -> Self {
         Self {
+            merges: plan.per_device && plan.broker.merge_overlaps,
+            again: plan.per_device,
             keeps_sessions: plan.keeps_sessions,
             has_identifiers: plan.has_identifiers(),
             crashed: false,
@@ -73,6 +79,7 @@ impl Downlinks {
             let (Some(&least), Some(&most)) = (all.iter().min(), all.iter().max()) else { continue };
             let must = device.in_force().filter(|filter| lower(filter).is_some_and(|qos| qos > 0)).count();
             let must = if unsettled { 0 } else { must };
+            let must = if self.merges { must.min(1) } else { must };
             owed.insert(index, Owed { must: count(must), may: count(all.len()), qos: (least, most) });
         }
         let (heard, sent) = (BTreeMap::new(), BTreeMap::new());
@@ -80,7 +87,7 @@ impl Downlinks {
             topic: topic.to_owned(),
             calm,
             at: now,
-            again: unsettled,
+            again: unsettled || self.again,
             qos,
             owed,
             heard,

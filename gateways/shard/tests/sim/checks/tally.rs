@@ -33,6 +33,10 @@ pub(crate) struct Tally {
     pub(crate) commands_dropped: u64,
     /// Connections that were cut, handed to another shard, and turned away at a gate.
     pub(crate) cuts: u64,
+    /// Connections that were begun for single devices.
+    pub(crate) own_links: u64,
+    /// Times that the broker threw one of these out.
+    pub(crate) evicted: u64,
     pub(crate) handed_over: u64,
     pub(crate) shut_out: u64,
 }
@@ -58,6 +62,8 @@ impl std::ops::AddAssign for Tally {
         self.commanded += other.commanded;
         self.commands_dropped += other.commands_dropped;
         self.cuts += other.cuts;
+        self.own_links += other.own_links;
+        self.evicted += other.evicted;
         self.handed_over += other.handed_over;
         self.shut_out += other.shut_out;
     }

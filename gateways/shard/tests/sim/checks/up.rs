@@ -12,6 +12,8 @@ pub(super) struct Uplinks {
     /// The broker never forgets a session.
     keeps_sessions: bool,
     uplinks: Vec<Vec<Uplink>>,
+    /// PUBRELs that were handed over, by device.
+    releases: Vec<u32>,
     lanes: BTreeMap<(usize, String, u8), Lane>,
     hands: u64,
 }
@@ -23,8 +25,9 @@ struct Uplink {
     hands: Vec<u64>,
     accepted: u32,
     acknowledged: bool,
-    /// PUBREL was handed over: a copy without DUP that comes after it passes for a new message.
-    released: bool,
+    /// PUBREL was handed over, as and was the device's nth: a copy without DUP that comes after it passes for a new message,
+    /// and so does any copy once as many others are released as are remembered.
+    released: Option<u32>,
     /// It may be published twice, by no fault of the gateway.
     twice: bool,
 }
@@ -41,7 +44,14 @@ struct Lane {
 impl Uplinks {
     pub(super) fn new(devices: &[Device], plan: &Plan) -> Self {
         let uplinks = devices.iter().map(|d| d.script.messages.iter().map(|_| Uplink::default()).collect()).collect();
-        Self { keeps_sessions: plan.keeps_sessions, uplinks, lanes: BTreeMap::new(), hands: 0 }
+        let releases = vec![0; devices.len()];
+        Self {
+            releases,
+            keeps_sessions: plan.keeps_sessions && !plan.per_device,
+            uplinks,
+            lanes: BTreeMap::new(),
+            hands: 0,
+        }
     }
 
     pub(super) fn handed(&mut self, index: usize, publish: &sn::Publish<'_>) {
@@ -49,12 +59,14 @@ impl Uplinks {
         let Some((_, seq)) = index_and_seq(publish.payload) else { return };
         let uplink = &mut self.uplinks[index][seq];
         uplink.hands.push(self.hands);
-        uplink.twice |= uplink.released && !publish.dup;
+        let releases = self.releases[index];
+        uplink.twice |= uplink.released.is_some_and(|nth| !publish.dup || releases >= nth + REMEMBERED);
     }
 
     pub(super) fn released(&mut self, index: usize, device: &Device, msg_id: MsgId) {
         if let Some(&seq) = device.seq_of.get(&msg_id.0) {
-            self.uplinks[index][seq].released = true;
+            self.releases[index] += 1;
+            self.uplinks[index][seq].released.get_or_insert(self.releases[index]);
         }
     }
 
@@ -69,7 +81,7 @@ impl Uplinks {
 
     /// What was not answered in full may be published once more by the next process.
     pub(super) fn crash(&mut self) {
-        for uplink in self.uplinks.iter_mut().flatten().filter(|uplink| !uplink.released) {
+        for uplink in self.uplinks.iter_mut().flatten().filter(|uplink| uplink.released.is_none()) {
             uplink.twice = true;
         }
     }
@@ -120,6 +132,9 @@ impl Uplinks {
         }
     }
 }
+
+/// Answered publications of a device that the gateway remembers.
+const REMEMBERED: u32 = 8;
 
 /// Of `u <device> <seq> …`.
 fn index_and_seq(payload: &[u8]) -> Option<(usize, usize)> {

@@ -157,6 +157,9 @@ impl World {
             CommandSubscription::PerDevice => {
                 // While it comes and goes the broker may still have the subscription of an earlier connection.
                 let filter = format!("tcp/{}/dn", self.streams.devices[index].id);
+                if self.plan.per_device {
+                    return shown && self.broker.filters(&self.streams.devices[index].id).any(|each| each == filter);
+                }
                 let has = |link| self.broker.filters(&format!("sim-{}-{link}", pipe.shard)).any(|each| each == filter);
                 shown && (0..self.plan.links).any(has)
             }
