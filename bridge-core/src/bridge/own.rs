@@ -166,6 +166,11 @@ impl Own {
         }
     }
 
+    /// It has made the broker throw out another link, which nobody has heard of yet.
+    const fn has_replaced(&self) -> bool {
+        self.older.is_some() || self.evicted.is_some()
+    }
+
     /// The client that speaks through it.
     pub(super) const fn client(&self) -> Option<ClientRef> {
         match self.stage {

@@ -65,6 +65,11 @@ impl Bridge {
             fleet.counts.up(OwnCount::Unanswered);
             return Err(Refusal::BrokerAway);
         }
+        if first.is_some_and(|first| is_of_one_family(first.client_id(), &request.credentials.client_id)) {
+            // It would throw out a link of the node, or of another shard.
+            fleet.counts.up(OwnCount::RefusedClient);
+            return Err(Refusal::BadIdentity);
+        }
         let link = fleet.link_for(request, first);
         let identity = request.identity.clone();
         let own = Own::applying(Application { gateway: request.gateway, applicant: request.applicant, identity });
@@ -83,7 +88,7 @@ impl Bridge {
         let Some(older) = older else { return };
         let Some(own) = self.lines.get_mut(older).and_then(|line| line.own.as_deref_mut()) else { return };
         own.rival = Some(newer);
-        if matches!(own.stage, Stage::Taken(_) | Stage::Leaving) {
+        if matches!(own.stage, Stage::Taken(_)) || (matches!(own.stage, Stage::Leaving) && !own.has_replaced()) {
             self.succeed(newer, Some(older), None);
             return;
         }
@@ -140,6 +145,13 @@ impl Bridge {
         let (gateway, applicant) = (application.gateway, application.applicant);
         self.notices.push_back(Notice::Decided { gateway, applicant, verdict, link });
     }
+}
+
+/// Whether two client ids differ in no more than the number at the end, as those of a node's own links do.
+fn is_of_one_family(ours: &str, theirs: &str) -> bool {
+    let is_number = |c: char| c.is_ascii_digit();
+    let (stem, other) = (ours.trim_end_matches(is_number), theirs.trim_end_matches(is_number));
+    stem.len() < ours.len() && other.len() < theirs.len() && stem == other
 }
 
 const _: () = assert!(EARLY >= crate::link::OWN_RECEIVE_MAXIMUM as usize, "what the broker may send is kept");

@@ -71,11 +71,11 @@ impl Bridge {
 
     /// The broker ended it for good.
     fn on_over(&mut self, now: Now, link: LinkId, why: Ending) {
-        self.count_own(OwnCount::ended(why));
         let Some((_, own)) = self.own_mut(link) else { return };
         match own.stage {
             Stage::Taken(client) => {
                 let rival = own.rival;
+                self.count_own(OwnCount::ended(why));
                 self.finish(now, link);
                 // What we have brought about ourselves is told once it is known who takes the newer link.
                 match rival.and_then(|rival| self.own_mut(rival)) {

@@ -47,6 +47,7 @@ fn the_refusal_of_the_broker_is_the_verdict() {
             world.wait(1000);
             assert_eq!(world.verdict(7), Some(Err(Refusal::Broker(code.0))), "3.1.1: {v311}");
             assert_eq!(world.counted("tidegate_client_links_refused_total", counted), 1, "{code}");
+            assert_eq!(world.counted("tidegate_client_links_ended_total", "not_authorized"), 0, "it was never in");
             world.wait(60_000);
             let attempts = 1;
             assert_eq!(

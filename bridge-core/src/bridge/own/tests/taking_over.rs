@@ -113,6 +113,41 @@ fn a_newcomer_that_is_dismissed_leaves_its_place_or_the_news_of_it() {
 }
 
 #[test]
+fn a_newcomer_that_is_on_its_way_out_leaves_what_it_had_thrown_out_to_the_next() {
+    for options in brokers() {
+        let mut world = World::new(options.clone());
+        let (lamp, first) = world.enter(7, "lamp", KEPT);
+        let second = world.admit(8, "lamp", KEPT);
+        world.bridge.dismiss(second);
+        // Before its connection is closed, the client comes once more.
+        assert_eq!(world.ask(9, "lamp", KEPT), Admission::Parked);
+        world.wait(20_000);
+        let third = world.verdict(9).unwrap().unwrap();
+        assert!(world.begun.len() <= 3, "nobody throws out anybody: {:?}", world.begun);
+        assert_eq!(world.ended(7), [], "{options:?}");
+        world.say(lamp, Uplink::Relink(third));
+        world.wait(70_000);
+        assert_eq!(world.ended(7), []);
+        assert!(world.bridge.lines.get(first).is_none());
+        assert_eq!((world.begun.len(), world.publish(lamp, 5, "x")), (3, Taken::Owed));
+    }
+}
+
+#[test]
+fn nobody_takes_over_a_link_of_the_node() {
+    let mut world = World::new(Options::new());
+    for id in ["tidegate-n-0", "tidegate-n-17"] {
+        assert_eq!(world.ask(7, id, CLEAN), Admission::Parked);
+        world.settle();
+        assert_eq!(world.verdict(7), Some(Err(Refusal::BadIdentity)), "{id}");
+    }
+    assert!(world.bridge.is_reachable() && world.begun.is_empty());
+    for (number, id) in (8..).zip(["tidegate-n-", "tidegate-n-x1", "tidegate-m-0"]) {
+        world.enter(number, id, CLEAN);
+    }
+}
+
+#[test]
 fn who_asks_twice_is_answered_twice_and_connects_once() {
     let mut world = World::new(Options::new());
     assert_eq!(world.ask(1, "lamp", CLEAN), Admission::Parked);
