@@ -61,10 +61,11 @@ impl Link {
             self.wash = true;
             return self.step_back("the session at the broker is not ours");
         }
-        if std::mem::take(&mut self.own.stale_will) {
-            return self.step_back("with another will");
-        }
         self.accepted(connack);
+        if std::mem::take(&mut self.own.stale_will) {
+            // Not before it is known what has become of the session: this connection may have begun another.
+            self.step_for_will();
+        }
     }
 
     /// The session that was not ours has ended.
@@ -111,6 +112,7 @@ impl Link {
         self.release_earlier(resumed);
         self.dial.accepted();
         self.attempt.accepted = Some(now);
+        self.own.stepping = false;
         self.reason = String::new();
         self.phase = Phase::Online(Alive::since(now));
         self.counts.up(LinkCount::Connects);

@@ -31,6 +31,8 @@ pub(super) struct Own {
     pub(super) stale_will: bool,
     /// It has been told the one that holds.
     pub(super) told_will: bool,
+    /// It connects again to tell the broker of a will.
+    pub(super) stepping: bool,
 }
 
 impl Link {
@@ -116,12 +118,7 @@ impl Link {
         self.persona.will = will.map(Box::new);
         self.own.told_will = false;
         match self.phase {
-            Phase::Online(_) => {
-                self.attempt.is_step = true;
-                // Its session, if it has one, outlives this: the expiry is as it was.
-                self.send(&Packet::Disconnect(Disconnect::new(ReasonCode::SUCCESS)));
-                self.close("with another will");
-            }
+            Phase::Online(_) => self.step_for_will(),
             // What CONNECT says is told to the broker already.
             Phase::Greeting { .. } => self.own.stale_will = true,
             Phase::Dialling
@@ -131,6 +128,21 @@ impl Link {
             | Phase::Resting
             | Phase::Stopped => {}
         }
+    }
+
+    /// Ends the present connection, so that the next tells of the will.
+    pub(super) fn step_for_will(&mut self) {
+        self.own.told_will = false;
+        (self.attempt.is_step, self.own.stepping) = (true, true);
+        // Its session, if it has one, outlives this: the expiry is as it was.
+        self.send(&Packet::Disconnect(Disconnect::new(ReasonCode::SUCCESS)));
+        self.close("with another will");
+    }
+
+    /// True while it connects again to tell the broker of a will, as long as that goes well.
+    #[must_use]
+    pub const fn is_stepping(&self) -> bool {
+        self.own.stepping
     }
 
     /// True when the broker publishes the will if the connection ends without a goodbye, or if it has ended so.
@@ -167,7 +179,7 @@ impl Link {
     /// Its client sleeps: it goes once nothing is owed to the broker, and the broker keeps what comes.
     pub fn rest(&mut self, now: Now) {
         self.tick(now);
-        self.own.resting = true;
+        (self.own.resting, self.own.stepping) = (true, false);
         if matches!(self.phase, Phase::Dialling | Phase::Waiting(_)) && !self.owes() {
             self.phase = Phase::Resting;
         }
@@ -252,6 +264,7 @@ impl Link {
                 wait.conflict.then_some(Ending::TakenOver)
             }
         });
+        self.own.stepping = false;
         self.counts.up(LinkCount::Failures);
         let text = if attempt.text.is_empty() { text } else { &attempt.text };
         tracing::debug!(client_id = %self.persona.client_id, reason = %text, over = over.is_some(), "broker connection of a client ended");

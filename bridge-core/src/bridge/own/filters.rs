@@ -78,7 +78,9 @@ impl Bridge {
         let who = self.clients.get_mut(client.0).ok_or(Refusal::NoSuchClient)?;
         let mut line = self.lines.get_mut(who.link);
         let up = line.as_ref().and_then(|line| line.own.as_ref()).is_some_and(|own| own.is_up());
-        let coming = coming(up).ok_or(Refusal::BrokerAway)?;
+        // One that only connects again to tell of a will can be waited for.
+        let soon = line.as_ref().is_some_and(|line| line.link.is_stepping());
+        let coming = coming(up || soon).ok_or(Refusal::BrokerAway)?;
         let mounted = who.mount.mount_filter(asked.as_str());
         let fits = TopicFilter::try_from(&*mounted).is_ok_and(|filter| filter.levels() <= MAX_LEVELS);
         if !fits {

@@ -170,7 +170,8 @@ impl Bridge {
         let Some((id, link, own)) = self.own_of(client) else { return Taken::Done };
         if link.rests() {
             link.wake(now);
-            if own.up {
+            // One that is about to go is of no use any more.
+            if link.is_online() {
                 return Taken::Done;
             }
         } else if link.unacknowledged() < usize::from(OWN_RECEIVE_MAXIMUM) {

@@ -2,6 +2,7 @@
 
 mod lives;
 mod memory;
+mod steps;
 mod storm;
 mod taking_over;
 mod turns;

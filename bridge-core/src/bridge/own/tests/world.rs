@@ -130,15 +130,7 @@ impl World {
         match link.wish() {
             Wish::Nothing => {}
             Wish::Open { .. } => {
-                link.opening(now);
-                self.begun.push(now.mono_ms);
-                if self.broker.connect(self.next_conn) {
-                    self.conns.insert(id, self.next_conn);
-                    self.next_conn += 1;
-                    link.opened(now);
-                } else {
-                    link.closed(now, Closed::Refused, "connection refused");
-                }
+                self.open(id);
                 return true;
             }
             Wish::Close => {
@@ -157,6 +149,21 @@ impl World {
         }
         self.broker.receive(conn, &out);
         self.hear(id, conn) || !out.is_empty()
+    }
+
+    /// A link that wishes it is connected; its CONNECT is yet to leave.
+    pub(super) fn open(&mut self, id: LinkId) {
+        let now = self.now;
+        let link = self.bridge.link_mut(id).unwrap();
+        link.opening(now);
+        self.begun.push(now.mono_ms);
+        if self.broker.connect(self.next_conn) {
+            self.conns.insert(id, self.next_conn);
+            self.next_conn += 1;
+            link.opened(now);
+        } else {
+            link.closed(now, Closed::Refused, "connection refused");
+        }
     }
 
     fn hear(&mut self, id: LinkId, conn: u64) -> bool {
