@@ -23,7 +23,7 @@ pub enum Parsed {
     Proxied {
         /// Octets of the header.
         consumed: usize,
-        /// Who.
+        /// Who; never an IPv4 address mapped into IPv6.
         source: SocketAddr,
     },
 }
@@ -95,7 +95,7 @@ fn parse_text(bytes: &[u8]) -> Result<Parsed, ProxyFault> {
     let consumed = end + 2;
     let line = window.get(..consumed).unwrap_or_default();
     let header = v1::Header::try_from(line).map_err(|fault| ProxyFault::Malformed(fault.to_string()))?;
-    let proxied = |ip: IpAddr, port| Parsed::Proxied { consumed, source: SocketAddr::new(ip, port) };
+    let proxied = |ip: IpAddr, port| Parsed::Proxied { consumed, source: shown(ip, port) };
     Ok(match header.addresses {
         v1::Addresses::Unknown => Parsed::Local { consumed },
         v1::Addresses::Tcp4(both) => proxied(both.source_address.into(), both.source_port),
@@ -123,7 +123,7 @@ fn parse_binary(bytes: &[u8], wanted: v2::Protocol) -> Result<Parsed, ProxyFault
     }
     let proxied = |ip: IpAddr, port| {
         if header.protocol == wanted {
-            Ok(Parsed::Proxied { consumed, source: SocketAddr::new(ip, port) })
+            Ok(Parsed::Proxied { consumed, source: shown(ip, port) })
         } else {
             Err(ProxyFault::Malformed("it is about another transport".to_owned()))
         }
@@ -133,6 +133,11 @@ fn parse_binary(bytes: &[u8], wanted: v2::Protocol) -> Result<Parsed, ProxyFault
         v2::Addresses::IPv6(both) => proxied(both.source_address.into(), both.source_port),
         v2::Addresses::Unspecified | v2::Addresses::Unix(_) => Ok(Parsed::Local { consumed }),
     }
+}
+
+/// An IPv4 client of a proxy that listens for IPv6 too as what it is: it has one name, whichever way it came.
+fn shown(ip: IpAddr, port: u16) -> SocketAddr {
+    SocketAddr::new(ip.to_canonical(), port)
 }
 
 /// What version 1 begins with.

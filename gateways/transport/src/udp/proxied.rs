@@ -44,9 +44,7 @@ impl ProxiedPeers {
         let (consumed, device) = match parse_datagram(datagram.bytes).ok()? {
             Parsed::NeedMore => return None,
             Parsed::Local { consumed } => (consumed, datagram.peer),
-            Parsed::Proxied { consumed, source } => {
-                (consumed, SocketAddr::new(source.ip().to_canonical(), source.port()))
-            }
+            Parsed::Proxied { consumed, source } => (consumed, source),
         };
         let bytes = datagram.bytes.get(consumed..)?;
         if hears(device.ip()) {

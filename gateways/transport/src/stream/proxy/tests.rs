@@ -19,6 +19,8 @@ fn version_1_is_a_line() {
     for (line, expected) in [
         ("PROXY TCP4 10.1.2.3 10.9.8.7 4660 8090\r\nrest", proxied(40, "10.1.2.3:4660")),
         ("PROXY TCP6 2001:db8::1 ::1 1 2\r\n", proxied(32, "[2001:db8::1]:1")),
+        // A proxy that listens for both families: its client is an IPv4 one all the same.
+        ("PROXY TCP6 ::ffff:10.1.2.3 ::1 1 2\r\n", proxied(36, "10.1.2.3:1")),
         ("PROXY UNKNOWN\r\n\x10", Ok(Parsed::Local { consumed: 15 })),
         ("PROXY UNKNOWN ffff:: ffff:: 65535 65535\r\n", Ok(Parsed::Local { consumed: 41 })),
         ("", Ok(Parsed::NeedMore)),
@@ -154,11 +156,18 @@ proptest! {
         let (from, to) = (source.ip(), destination.ip());
         let line = format!("PROXY {family} {from} {to} {} {}\r\n", source.port(), destination.port());
         let consumed = line.len();
-        let source = SocketAddr::new(from, source.port());
-        prop_assert_eq!(parse(line.as_bytes()), Ok(Parsed::Proxied { consumed, source }));
+        let whole = |consumed| Ok(Parsed::Proxied { consumed, source: SocketAddr::new(from.to_canonical(), source.port()) });
+        prop_assert_eq!(parse(line.as_bytes()), whole(consumed));
         let header = v2::Builder::with_addresses(v2::Version::Two | v2::Command::Proxy, v2::Protocol::Stream, (source, destination));
         let header = header.build().unwrap();
-        let consumed = header.len();
-        prop_assert_eq!(parse(&header), Ok(Parsed::Proxied { consumed, source }));
+        prop_assert_eq!(parse(&header), whole(header.len()));
     }
+}
+
+#[test]
+fn an_ipv4_address_mapped_into_ipv6_is_shown_as_what_it_is() {
+    let source = "::ffff:10.1.2.3".parse::<std::net::Ipv6Addr>().unwrap().octets();
+    let rest = [&source[..], &[0; 16], &[0x12, 0x34, 0x1F, 0x9A]].concat();
+    assert_eq!(parse(&binary(0x21, 0x21, &rest)), proxied(52, "10.1.2.3:4660"));
+    assert_eq!(parse_datagram(&binary(0x21, 0x22, &rest)), proxied(52, "10.1.2.3:4660"));
 }
