@@ -159,7 +159,7 @@ impl Connections {
         self.table.insert(Connection { wire, waker, addr, port, phase, placed: false, rest, timer: None })
     }
 
-    /// Does what is to be done for a connection that is ready; returns how much work that was, in reads of one.
+    /// Does what is to be done for a connection that is ready; returns how much work that was, in small reads of one.
     fn attend(&mut self, now: Now, key: Key, shard: &mut Shard, scratch: &mut Vec<u8>) -> usize {
         let Some(connection) = self.table.get_mut(key) else { return 0 };
         match connection.phase {
@@ -168,7 +168,10 @@ impl Connections {
                 self.greet(now, key, shard, scratch);
                 return HANDSHAKE_EFFORT;
             }
-            Phase::Open { conn, .. } => self.hear_one(now, key, conn, shard, scratch),
+            Phase::Open { conn, .. } => {
+                // A read may bring one message, or thousands.
+                return 1 + self.hear_one(now, key, conn, shard, scratch) / SMALL_READ;
+            }
             Phase::Lingering => {
                 if connection.linger(scratch) {
                     self.drop_connection(key);
@@ -199,9 +202,11 @@ impl Connections {
         }
     }
 
-    fn hear_one(&mut self, now: Now, key: Key, conn: ConnRef, shard: &mut Shard, scratch: &mut Vec<u8>) {
-        let Some(connection) = self.table.get_mut(key) else { return };
-        match connection.hear(now, shard, scratch, &self.counts) {
+    /// Returns how many octets the shard was offered.
+    fn hear_one(&mut self, now: Now, key: Key, conn: ConnRef, shard: &mut Shard, scratch: &mut Vec<u8>) -> usize {
+        let mut offered = 0;
+        let Some(connection) = self.table.get_mut(key) else { return offered };
+        match connection.hear(now, shard, scratch, &self.counts, &mut offered) {
             Heard::Waits => {}
             Heard::More => connection.waker.wake_by_ref(),
             Heard::Tls => {
@@ -229,6 +234,7 @@ impl Connections {
         if !shard.streams().pending(conn).is_empty() {
             self.say(now, key, shard, scratch);
         }
+        offered
     }
 
     /// Writes what is pending; once a connection that its machine closed has said all, it lingers.
@@ -342,8 +348,10 @@ impl Connections {
     }
 }
 
-/// Connections that are attended to before everybody else gets a turn.
+/// Connections that are attended to before everybody else gets a turn: fewer, if they send much.
 const EFFORT_A_TURN: usize = 512;
+/// So many octets are as much work as one of those.
+const SMALL_READ: usize = 1024;
 /// A step of a TLS handshake counts as so many of those.
 const HANDSHAKE_EFFORT: usize = 32;
 /// Connections that are written to before everybody else gets a turn.

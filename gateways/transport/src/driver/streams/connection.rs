@@ -179,13 +179,15 @@ impl Connection {
         }
     }
 
-    /// Reads what came, in a bounded number of pieces, and hands it to the shard as far as that reads it.
+    /// Reads what came, in a bounded number of pieces, and hands it to the shard as far as that reads it. The octets that it
+    /// was offered, and took where they were offered before, are added to `offered`.
     pub(super) fn hear(
         &mut self,
         now: Now,
         shard: &mut Shard,
         scratch: &mut Vec<u8>,
         counts: &Counts<StreamCount>,
+        offered: &mut usize,
     ) -> Heard {
         let Self { wire, waker, rest, phase, .. } = self;
         let Phase::Open { conn, heard, held, .. } = phase else { return Heard::Waits };
@@ -194,6 +196,7 @@ impl Connection {
             // What came before a pause, or before the shard had the connection.
             *heard = true;
             let consumed = shard.stream(now, conn, rest.bytes());
+            *offered = offered.saturating_add(consumed);
             rest.consume(consumed);
         }
         let cx = &mut Context::from_waker(waker);
@@ -208,6 +211,7 @@ impl Connection {
             let mut consumed = 0;
             if let Poll::Ready(Ok(octets @ 1..)) = read {
                 counts.add(StreamCount::BytesRead, octets as u64);
+                *offered = offered.saturating_add(octets);
                 if !std::mem::replace(heard, true) && wire.session().is_none() && begins_tls(buffer) {
                     return Heard::Tls;
                 }

@@ -125,7 +125,8 @@ impl Connections {
                 connection.placed = false;
                 self.greeting = self.greeting.saturating_sub(1);
                 self.enter(key, conn);
-                self.hear_one(now, key, conn, shard, scratch);
+                // The effort of those who come is bounded by their number: they have said little yet.
+                let _octets = self.hear_one(now, key, conn, shard, scratch);
             }
             // The shard has counted it.
             Err(Shut::Full | Shut::TooFast | Shut::Denied) => self.turn_away(key, shard),

@@ -301,6 +301,27 @@ async fn beyond_so_many_that_shake_hands_whoever_comes_waits() {
 }
 
 #[tokio::test]
+async fn a_turn_takes_so_much_of_floods_and_no_more() {
+    let mut world = World::new(Kind::Plain, 1);
+    let mut devices = Vec::new();
+    for _ in 0..40 {
+        devices.push(world.connect().await);
+    }
+    world.until_open(40).await;
+    let lines = b"a message of one device\n".repeat(2048);
+    let sent: usize = devices.iter().map(|device| device.try_write(&lines).unwrap()).sum();
+    let mut most = 0;
+    while world.count(StreamCount::BytesRead) < sent as u64 {
+        let before = world.count(StreamCount::BytesRead);
+        world.hear_once().await;
+        most = most.max(world.count(StreamCount::BytesRead) - before);
+        tokio::task::yield_now().await;
+    }
+    let bound = ((EFFORT_A_TURN + 256) * SMALL_READ) as u64;
+    assert!(most < bound && sent as u64 > 2 * bound, "{most} of {sent}");
+}
+
+#[tokio::test]
 async fn a_connection_goes_to_the_shard_where_its_client_lives() {
     let mut world = World::new(Kind::Plain, 2);
     let (mut devices, mut answers) = (Vec::new(), Vec::new());

@@ -235,6 +235,17 @@ impl World {
         cx.waker().wake_by_ref();
     }
 
+    /// The drivers hear their connections once, and do nothing else.
+    pub(super) async fn hear_once(&mut self) {
+        poll_fn(|cx| {
+            for Side { connections, shard, scratch } in &mut self.sides {
+                connections.hear(cx, self.now, shard, scratch).unwrap();
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
+
     /// Runs the drivers while devices do something.
     pub(super) async fn run<T>(&mut self, devices: impl Future<Output = T>) -> T {
         let mut devices = pin!(devices);
