@@ -22,7 +22,6 @@ use bridge_core::time::{Deadline, Now, earliest, millis};
 use bridge_core::wheel::Wheel;
 use connection::{Connection, Heard, Phase, Spoke};
 use counts::StreamCount;
-use greeting::MOST_GREETING;
 use port::{Port, Remark};
 use shard::Shard;
 use std::io;
@@ -43,11 +42,6 @@ pub(super) struct Connections {
     /// Timers that have fired, between two looks at them.
     due: Vec<Key>,
     crossing: Crossing,
-    greeting: usize,
-    /// Of those, at most.
-    most_greeting: usize,
-    /// Somebody may wait to be accepted until there are fewer.
-    held_back: bool,
     lingering: usize,
     counts: Counts<StreamCount>,
 }
@@ -66,9 +60,6 @@ impl Connections {
             wheel: Wheel::new(now.mono_ms),
             due: Vec::new(),
             crossing,
-            greeting: 0,
-            most_greeting: MOST_GREETING,
-            held_back: false,
             lingering: 0,
             counts: Counts::default(),
         })
@@ -90,7 +81,6 @@ impl Connections {
         shard: &mut Shard,
         scratch: &mut Vec<u8>,
     ) -> io::Result<bool> {
-        self.held_back = false;
         let mut busy = self.hear_crossing(cx, now, shard);
         for port in 0..self.ports.len() {
             busy |= self.accept(cx, now, port, shard, scratch)?;
@@ -104,7 +94,7 @@ impl Connections {
             effort += self.attend(now, key, shard, scratch);
         }
         // The socket has not said that it will wake the task.
-        busy |= self.held_back && self.greeting < self.most_greeting;
+        busy |= self.ports.iter().any(Port::may_go_on);
         Ok(busy || self.ready.left() > 0)
     }
 
@@ -148,10 +138,16 @@ impl Connections {
 
     /// Brings the gauges up to date.
     pub(super) fn gauge(&self) {
-        let open = self.table.len().saturating_sub(self.greeting).saturating_sub(self.lingering);
-        self.counts.set(StreamCount::Greeting, self.greeting as u64);
+        let greeting = self.greeting();
+        let open = self.table.len().saturating_sub(greeting).saturating_sub(self.lingering);
+        self.counts.set(StreamCount::Greeting, greeting as u64);
         self.counts.set(StreamCount::Open, open as u64);
         self.counts.set(StreamCount::Lingering, self.lingering as u64);
+    }
+
+    /// Connections that the shard does not know yet.
+    fn greeting(&self) -> usize {
+        self.ports.iter().map(|port| port.greeting).sum()
     }
 
     fn insert(&mut self, wire: Wire, addr: SocketAddr, port: u16, phase: Phase, rest: Rest) -> Option<Key> {
@@ -328,7 +324,11 @@ impl Connections {
         match connection.phase {
             Phase::Open { .. } => {}
             Phase::Lingering => self.lingering = self.lingering.saturating_sub(1),
-            Phase::Proxy | Phase::Hello | Phase::Handshake => self.greeting = self.greeting.saturating_sub(1),
+            Phase::Proxy | Phase::Hello | Phase::Handshake => {
+                if let Some(port) = self.ports.get_mut(usize::from(connection.port)) {
+                    port.greeting = port.greeting.saturating_sub(1);
+                }
+            }
         }
         Some(connection)
     }

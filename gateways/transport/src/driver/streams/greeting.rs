@@ -27,11 +27,6 @@ impl Connections {
         scratch: &mut Vec<u8>,
     ) -> io::Result<bool> {
         for _ in 0..ACCEPTS {
-            if self.greeting >= self.most_greeting {
-                // Whoever comes waits in the kernel until some of those have come in or timed out.
-                self.held_back = true;
-                return Ok(false);
-            }
             let Some(listener) = self.ports.get_mut(port) else { return Ok(false) };
             match listener.accept(cx, now)? {
                 Arrival::Nobody => return Ok(false),
@@ -66,7 +61,9 @@ impl Connections {
         };
         let Ok(number) = u16::try_from(port) else { return };
         let Some(key) = self.insert(Wire::new(tcp), addr, number, phase, Rest::default()) else { return };
-        self.greeting += 1;
+        if let Some(listener) = self.ports.get_mut(port) {
+            listener.greeting += 1;
+        }
         match within {
             Some(within) => {
                 self.arm(now, key, within);
@@ -123,7 +120,9 @@ impl Connections {
         match conn {
             Ok(conn) => {
                 connection.placed = false;
-                self.greeting = self.greeting.saturating_sub(1);
+                if let Some(port) = self.ports.get_mut(usize::from(connection.port)) {
+                    port.greeting = port.greeting.saturating_sub(1);
+                }
                 self.enter(key, conn);
                 // The effort of those who come is bounded by their number: they have said little yet.
                 let _octets = self.hear_one(now, key, conn, shard, scratch);
@@ -136,5 +135,3 @@ impl Connections {
 
 /// Connections accepted from a listener before everybody else gets a turn.
 const ACCEPTS: usize = 64;
-/// Connections of a driver that the shard does not know yet. Each ends by itself within the time of its phase.
-pub(super) const MOST_GREETING: usize = 16_384;

@@ -37,6 +37,12 @@ pub(super) struct Port {
     pub(super) tls: Option<Arc<ServerTls>>,
     pub(super) proxy: Option<Duration>,
     pub(super) send_timeout: Duration,
+    /// Connections that came by it and that the shard does not know yet.
+    pub(super) greeting: usize,
+    /// Of those, at most: who says nothing to one listener keeps nobody from another.
+    pub(super) most_greeting: usize,
+    /// Somebody may wait to be accepted until there are fewer.
+    held_back: bool,
     /// Nothing is accepted before: there was no room.
     rests_until: Option<Deadline>,
     /// No line about a misled client before.
@@ -68,13 +74,26 @@ impl Port {
     pub(super) fn new(listener: StreamListener) -> io::Result<Self> {
         let StreamListener { id, key, socket, tls, proxy, send_timeout } = listener;
         let acceptor = Some(socket.listen()?);
-        let quiet_until = [Deadline(0); 3];
-        Ok(Self { id, key, acceptor, tls, proxy, send_timeout, rests_until: None, quiet_until })
+        Ok(Self {
+            id,
+            key,
+            acceptor,
+            tls,
+            proxy,
+            send_timeout,
+            greeting: 0,
+            most_greeting: MOST_GREETING,
+            held_back: false,
+            rests_until: None,
+            quiet_until: [Deadline(0); 3],
+        })
     }
 
     /// The next connection.
     pub(super) fn accept(&mut self, cx: &mut Context<'_>, now: Now) -> io::Result<Arrival> {
-        if self.rests_until.is_some_and(|until| !until.is_due(now)) {
+        // Whoever comes then waits in the kernel until some of those have come in or timed out.
+        self.held_back = self.greeting >= self.most_greeting;
+        if self.held_back || self.rests_until.is_some_and(|until| !until.is_due(now)) {
             return Ok(Arrival::Nobody);
         }
         self.rests_until = None;
@@ -98,9 +117,15 @@ impl Port {
         self.rests_until
     }
 
+    /// It was held back, and need not be any more. Its socket has not said that it will wake the task.
+    pub(super) const fn may_go_on(&self) -> bool {
+        self.held_back && self.greeting < self.most_greeting
+    }
+
     /// Lets nobody new in.
     pub(super) fn shut(&mut self) {
         self.acceptor = None;
+        self.held_back = false;
         self.rests_until = None;
     }
 
@@ -115,6 +140,9 @@ impl Port {
     }
 }
 
+/// Connections of one listener and driver that the shard does not know yet. Each ends by itself within the time of its
+/// phase.
+const MOST_GREETING: usize = 16_384;
 /// Without room for another connection, accepting pauses so long.
 const REST: Duration = Duration::from_millis(100);
 /// Between two lines about the same.

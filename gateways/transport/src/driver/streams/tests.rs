@@ -136,7 +136,7 @@ async fn whom_the_gate_does_not_let_in_is_closed() {
     assert_eq!(world.rest(&mut second).await, b"");
     assert_eq!(world.ask(&mut first, "x\n", 3).await, "0x\n");
     assert_eq!((world.count(StreamCount::Accepted), world.open()), (2, 1));
-    assert_eq!((world.sides[0].connections.greeting, world.noted().len()), (0, 1));
+    assert_eq!((world.sides[0].connections.greeting(), world.noted().len()), (0, 1));
 }
 
 #[tokio::test]
@@ -144,7 +144,7 @@ async fn a_drain_lets_nobody_in_and_ends_when_all_have_gone() {
     let mut world = World::new(Kind::Tls, 1);
     let mut device = world.connect_tls().await;
     let mut late = world.connect().await;
-    world.until(|world| world.sides[0].connections.greeting == 1).await;
+    world.until(|world| world.sides[0].connections.greeting() == 1).await;
     let Side { connections, shard, .. } = &mut world.sides[0];
     connections.drain(shard);
     assert_eq!(world.rest(&mut late).await, b"", "it had not come in yet");
@@ -212,13 +212,13 @@ async fn who_does_not_finish_the_handshake_in_time_is_closed() {
     world.until(|world| shaking(&world.sides[0].connections) == 1).await;
     world.pass(Duration::from_millis(14_999));
     world.run(async {}).await;
-    assert_eq!(world.sides[0].connections.greeting, 2);
+    assert_eq!(world.sides[0].connections.greeting(), 2);
     world.pass(Duration::from_millis(1));
     for device in &mut devices {
         world.rest(device).await;
     }
     assert_eq!(world.count(StreamCount::RefusedHandshakeTimeout), 2);
-    assert_eq!((world.sides[0].connections.greeting, world.noted().len()), (0, 0));
+    assert_eq!((world.sides[0].connections.greeting(), world.noted().len()), (0, 0));
 }
 
 #[tokio::test]
@@ -234,7 +234,7 @@ async fn there_is_no_handshake_beyond_the_limits_and_one_that_fails_takes_no_pla
     world.until(|world| world.gate.sessions() == 2).await;
     let refused = world.connect().await;
     assert!(world.shake(refused).await.is_err());
-    assert_eq!((world.gate.sessions(), world.sides[0].connections.greeting), (2, 2));
+    assert_eq!((world.gate.sessions(), world.sides[0].connections.greeting()), (2, 2));
     drop(begun);
     world.until(|world| world.gate.sessions() == 1).await;
     world.run(silent.write_all(&hello)).await.unwrap();
@@ -258,7 +258,7 @@ async fn behind_a_proxy_the_shard_sees_whom_the_proxy_names() {
     assert_eq!(world.count(StreamCount::RefusedProxy), 1);
 
     let mut silent = world.connect().await;
-    world.until(|world| world.sides[0].connections.greeting == 1).await;
+    world.until(|world| world.sides[0].connections.greeting() == 1).await;
     world.pass(PROXY_TIMEOUT);
     assert_eq!(world.rest(&mut silent).await, b"");
     assert_eq!(world.count(StreamCount::RefusedProxyTimeout), 1);
@@ -279,7 +279,7 @@ async fn a_proxys_header_comes_before_tls() {
     world.until(said).await;
     world.pass(PROXY_TIMEOUT);
     world.run(async {}).await;
-    assert_eq!(world.sides[0].connections.greeting, 1, "the handshake has a time of its own");
+    assert_eq!(world.sides[0].connections.greeting(), 1, "the handshake has a time of its own");
     world.pass(Duration::from_secs(12));
     assert_eq!(world.rest(&mut silent).await, b"");
     assert_eq!(world.count(StreamCount::RefusedHandshakeTimeout), 1);
@@ -288,16 +288,20 @@ async fn a_proxys_header_comes_before_tls() {
 #[tokio::test]
 async fn beyond_so_many_that_shake_hands_whoever_comes_waits() {
     let mut world = World::new(Kind::Tls, 1);
-    world.sides[0].connections.most_greeting = 2;
+    world.sides[0].connections.ports[0].most_greeting = 2;
     let silent = [world.connect().await, world.connect().await];
-    world.until(|world| world.sides[0].connections.greeting == 2).await;
+    world.until(|world| world.sides[0].connections.greeting() == 2).await;
     let mut patient = world.connect().await;
     world.run(async {}).await;
     assert_eq!(world.count(StreamCount::Accepted), 2);
+    // They keep nobody from another listener.
+    let other = world.plain_addr;
+    let mut device = world.run(TcpStream::connect(other)).await.unwrap();
+    assert_eq!(world.ask(&mut device, "x\n", 3).await, "0x\n");
     drop(silent);
     world.run(patient.write_all(b"no TLS")).await.unwrap();
     assert_eq!(world.rest(&mut patient).await, b"");
-    assert_eq!((world.count(StreamCount::Accepted), world.count(StreamCount::RefusedGone)), (3, 2));
+    assert_eq!((world.count(StreamCount::Accepted), world.count(StreamCount::RefusedGone)), (4, 2));
 }
 
 #[tokio::test]

@@ -93,6 +93,8 @@ impl Parrot {
     }
 }
 
+const LISTENER: Listener = Listener { gateway: GatewayId(0), marks: Marks { high: 64 * 1024, low: 16 * 1024 } };
+
 pub(super) const FLOOD: usize = 4 << 20;
 /// More than the kernel takes.
 const DUMP: usize = 32 << 20;
@@ -161,6 +163,8 @@ pub(super) struct Side {
 pub(super) struct World {
     pub(super) sides: Vec<Side>,
     pub(super) addr: SocketAddr,
+    /// Of another listener, which is plain.
+    pub(super) plain_addr: SocketAddr,
     pub(super) now: Now,
     pub(super) diary: Diary,
     pub(super) gate: Arc<Gate>,
@@ -179,13 +183,15 @@ fn server_tls() -> Arc<ServerTls> {
 impl World {
     pub(super) fn new(kind: Kind, drivers: u8) -> Self {
         let sockets = bind("127.0.0.1:0".parse().unwrap(), usize::from(drivers)).unwrap();
-        let addr = sockets[0].local_addr();
+        let plain = bind("127.0.0.1:0".parse().unwrap(), usize::from(drivers)).unwrap();
+        let (addr, plain_addr) = (sockets[0].local_addr(), plain[0].local_addr());
         let tls = matches!(kind, Kind::Tls | Kind::ProxiedTls).then(server_tls);
         let proxy = matches!(kind, Kind::Proxied | Kind::ProxiedTls).then_some(PROXY_TIMEOUT);
         let (diary, directory, gate) = (Diary::default(), Arc::new(Directory::default()), Arc::new(Gate::new(0, 0)));
         let now = Now { mono_ms: 1, wall_ms: 1 };
         let mut sides = Vec::new();
-        for ((number, socket), crossing) in (0..).zip(sockets).zip(crossings(drivers.into())) {
+        let sockets = sockets.into_iter().zip(plain);
+        for ((number, (socket, plain)), crossing) in (0..).zip(sockets).zip(crossings(drivers.into())) {
             let bridge = BridgeSettings {
                 links: Vec::new(),
                 listeners: Vec::new(),
@@ -197,7 +203,7 @@ impl World {
             let settings = ShardSettings {
                 id: ShardId(number),
                 bridge,
-                listeners: vec![Listener { gateway: GatewayId(0), marks: Marks { high: 64 * 1024, low: 16 * 1024 } }],
+                listeners: vec![LISTENER; 2],
                 gates: Gates::new(vec![Arc::clone(&gate)]),
                 directory: Arc::clone(&directory),
                 max_routes: 1,
@@ -209,11 +215,19 @@ impl World {
             let tls = tls.clone();
             let listener =
                 StreamListener { id: ListenerId(0), key: "tcp".into(), socket, tls, proxy, send_timeout: SEND_TIMEOUT };
-            let connections = Connections::new(now, vec![listener], crossing).unwrap();
+            let plain = StreamListener {
+                id: ListenerId(1),
+                key: "plain".into(),
+                socket: plain,
+                tls: None,
+                proxy: None,
+                send_timeout: SEND_TIMEOUT,
+            };
+            let connections = Connections::new(now, vec![listener, plain], crossing).unwrap();
             let shard = Shard::new(settings, vec![Box::new(parrot)]);
             sides.push(Side { connections, shard, scratch: Vec::new() });
         }
-        Self { sides, addr, now, diary, gate }
+        Self { sides, addr, plain_addr, now, diary, gate }
     }
 
     /// As the driver does it: turns until there is nothing to do.
@@ -273,7 +287,8 @@ impl World {
     }
 
     pub(super) fn open(&self) -> usize {
-        let open = |side: &Side| side.connections.table.len() - side.connections.greeting - side.connections.lingering;
+        let open =
+            |side: &Side| side.connections.table.len() - side.connections.greeting() - side.connections.lingering;
         self.sides.iter().map(open).sum()
     }
 
