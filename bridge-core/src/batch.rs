@@ -1,11 +1,20 @@
 //! What is to leave over a connection, in one buffer.
 
+use std::fmt;
+
 /// Octets to be written. They are taken from the front without moving the rest each time.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Batch {
     bytes: Vec<u8>,
     /// Octets at the front that have left.
     head: usize,
+}
+
+/// Without the octets: CONNECT carries a password.
+impl fmt::Debug for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch").field("octets", &self.len()).finish_non_exhaustive()
+    }
 }
 
 impl Batch {
@@ -70,6 +79,13 @@ const RESTING_CAPACITY: usize = 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_leaves_is_nobodys_to_see() {
+        let mut batch = Batch::default();
+        batch.end().extend_from_slice(&[77; 3]);
+        assert_eq!(format!("{batch:?}"), "Batch { octets: 3, .. }");
+    }
 
     #[test]
     fn what_is_written_leaves_from_the_front_in_order() {

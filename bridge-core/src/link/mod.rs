@@ -279,7 +279,10 @@ impl Link {
 
     /// Tells the broker that nothing wants `filter` any more; if it is away, when it is back, if it still knows.
     pub fn unsubscribe(&mut self, filter: &str) {
-        if !self.requests.ask(Request { filter: filter.into(), ask: Ask::Unsubscribe }) {
+        if self.is_own() && self.requests.waiting() >= OWN_REQUESTS {
+            // Devices may name what they like, as often as they like.
+            self.counts.up(LinkCount::RequestsDropped);
+        } else if !self.requests.ask(Request { filter: filter.into(), ask: Ask::Unsubscribe }) {
             self.counts.up(LinkCount::RequestsDropped);
         }
         self.send_requests();
@@ -336,6 +339,8 @@ const MAX_IN_FLIGHT: u16 = 64_000;
 const HIGH_WATER: usize = 256 * 1024;
 /// Octets in the batch below which the queue moves on.
 const LOW_WATER: usize = 64 * 1024;
+/// What one client may have waiting to be said to the broker when it wants to be rid of one more filter.
+const OWN_REQUESTS: usize = 1024;
 /// QoS 1 and 2 messages that the broker may have in flight to us, as we announce it.
 const RECEIVE_MAXIMUM: u16 = 1024;
 /// The same on a client's own link: the broker waits for the device, as we do.

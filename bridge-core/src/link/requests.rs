@@ -47,6 +47,11 @@ impl Requests {
         room
     }
 
+    /// Requests that have yet to be sent.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// The next request that may be sent, and its packet id.
     pub(super) fn next(&mut self) -> Option<(PacketId, Request)> {
         if self.sent.len() >= usize::from(MAX_OUTSTANDING) || self.waiting.is_empty() {

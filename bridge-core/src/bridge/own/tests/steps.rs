@@ -45,6 +45,20 @@ fn who_wakes_before_its_connection_has_gone_waits_for_the_next() {
 }
 
 #[test]
+fn what_a_client_wants_to_be_rid_of_is_bounded_while_the_broker_is_away() {
+    let mut world = World::new(Options::new());
+    let (lamp, _) = world.enter(7, "lamp", KEPT);
+    world.go_down();
+    for number in 0..1030 {
+        let text = format!("f/{number}");
+        let filter = TopicFilter::try_from(text.as_str()).unwrap();
+        let unsubscribe = Uplink::Unsubscribe { token: Token::NONE, filter };
+        assert_eq!(world.bridge.up(world.now, lamp, unsubscribe), Taken::Done);
+    }
+    assert_eq!(world.counted("tidegate_queue_dropped_total", "requests"), 6);
+}
+
+#[test]
 fn a_subscription_waits_while_the_broker_is_told_of_a_will() {
     let mut world = World::with(Options::new(), 1, AuthRules::default());
     let (lamp, _) = world.enter(7, "lamp", KEPT);
