@@ -68,7 +68,7 @@ impl Tcp {
             }
             Admission::Parked => {
                 cx.streams.pause(connection.conn);
-                connection.state = State::Waiting(Box::new(hello()));
+                self.table.park(key, hello());
                 self.base.gauge(Count::Connecting, false);
                 self.base.gauge(Count::Waiting, true);
                 Step::Took(used)
@@ -149,6 +149,9 @@ impl Tcp {
         }
         let client = cx.bridge.connect(Token(key.to_bits()), &who)?;
         let shared = self.base.place(listener).is_some_and(|place| place.route.is_some());
+        if waited {
+            self.table.unpark(&hello.id);
+        }
         let Some(connection) = self.table.get_mut(key) else { return Err(Refusal::NoSuchClient) };
         tracing::debug!(protocol = "tcp", client_id = %hello.id, peer = %addr, "connected");
         connection.since_ms = cx.now.mono_ms;
@@ -192,9 +195,9 @@ impl Tcp {
         self.close(cx, key, Ending::NotAuthorised);
     }
 
-    /// The id need not live here, if nobody has it, and nobody who had it is owed anything.
+    /// The id need not live here, if nobody has it or is being judged for it, and nobody who had it is owed anything.
     pub(crate) fn disclaim(&self, cx: &Cx<'_>, id: &str) {
-        if self.table.named(id).is_none() && !self.lingering.has(id) {
+        if self.table.named(id).is_none() && !self.table.is_wanted(id) && !self.lingering.has(id) {
             cx.owners.release(self.base.gateway, id);
         }
     }

@@ -1,6 +1,6 @@
 //! All connections of a machine, found by their number and, once their device is in, by client id.
 
-use crate::connection::{Connection, Session};
+use crate::connection::{Connection, Hello, Session, State};
 use bridge_core::slab::{Key, Slab};
 use bridge_core::streams::ConnRef;
 use foldhash::quality::FixedState;
@@ -13,6 +13,8 @@ pub(crate) struct Connections {
     slab: Slab<Connection>,
     by_conn: HashMap<ConnRef, Key, foldhash::fast::FixedState>,
     by_id: HashTable<Key>,
+    /// Client ids of those about whom somebody is being asked, and how many want each.
+    wanted: HashMap<Box<str>, u32, FixedState>,
     /// Seeded: ids come from outside.
     hasher: FixedState,
 }
@@ -20,7 +22,9 @@ pub(crate) struct Connections {
 impl Connections {
     pub(crate) fn new(seed: u64) -> Self {
         let by_conn = HashMap::with_hasher(foldhash::fast::FixedState::with_seed(seed));
-        Self { slab: Slab::default(), by_conn, by_id: HashTable::new(), hasher: FixedState::with_seed(seed) }
+        let hasher = || FixedState::with_seed(seed);
+        let wanted = HashMap::with_hasher(hasher());
+        Self { slab: Slab::default(), by_conn, by_id: HashTable::new(), wanted, hasher: hasher() }
     }
 
     #[inline]
@@ -59,6 +63,34 @@ impl Connections {
         Some(key)
     }
 
+    /// Somebody is being asked about it.
+    pub(crate) fn park(&mut self, key: Key, hello: Hello) {
+        if let Some(connection) = self.slab.get_mut(key) {
+            *self.wanted.entry(hello.id.clone()).or_insert(0) += 1;
+            connection.state = State::Waiting(Box::new(hello));
+        }
+    }
+
+    /// One fewer wants that id: somebody has answered, or it has gone.
+    pub(crate) fn unpark(&mut self, id: &str) {
+        if let Some(others) = self.wanted.get_mut(id) {
+            *others = others.saturating_sub(1);
+            if *others == 0 {
+                self.wanted.remove(id);
+            }
+        }
+    }
+
+    /// True while somebody is being asked about a connection that wants that id.
+    pub(crate) fn is_wanted(&self, id: &str) -> bool {
+        !self.wanted.is_empty() && self.wanted.contains_key(id)
+    }
+
+    /// How many connections want each id.
+    pub(crate) fn wanted(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.wanted.iter().map(|(id, many)| (&**id, *many))
+    }
+
     /// Its session is found by its id from now on; the one that had the id is gone by now.
     pub(crate) fn enlist(&mut self, key: Key) {
         let Some(hash) = self.session(key).map(|session| self.hasher.hash_one(&*session.id)) else { return };
@@ -77,6 +109,9 @@ impl Connections {
         }
         let connection = self.slab.remove(key)?;
         self.by_conn.remove(&connection.conn);
+        if let State::Waiting(hello) = &connection.state {
+            self.unpark(&hello.id);
+        }
         Some(connection)
     }
 

@@ -5,6 +5,7 @@ use crate::counts::Count;
 use crate::machine::Tcp;
 use bridge_core::slab::Key;
 use bridge_core::streams::{ConnRef, Streams};
+use std::collections::BTreeMap;
 
 impl Tcp {
     /// The keys of all connections.
@@ -18,6 +19,7 @@ impl Tcp {
     /// When it does not.
     pub(crate) fn check(&self, streams: &Streams, open: &[ConnRef]) {
         let (mut gauges, mut timers, mut copies) = ([0_u64; 4], 0, 0);
+        let mut wanted = BTreeMap::new();
         for (key, connection) in self.table.iter() {
             assert_eq!(self.table.at(connection.conn), Some(key), "a connection is not found by its number");
             assert!(open.contains(&connection.conn), "a connection that is gone is remembered");
@@ -29,8 +31,9 @@ impl Tcp {
                     *new += 1;
                     true
                 }
-                State::Waiting(_) => {
+                State::Waiting(hello) => {
                     *waiting += 1;
+                    *wanted.entry(&*hello.id).or_insert(0_u32) += 1;
                     false
                 }
                 State::Connected(session) => {
@@ -52,6 +55,7 @@ impl Tcp {
             };
             assert_eq!(streams.reads(connection.conn), read, "what is read and what is not");
         }
+        assert_eq!(self.table.wanted().collect::<BTreeMap<_, _>>(), wanted, "ids that are wanted");
         assert_eq!(timers, self.base.wheel.len(), "timers that no connection has");
         assert_eq!(copies, self.base.copies, "copies at the broker that nobody here knows of");
         let counted = [Count::Connecting, Count::Waiting, Count::Active, Count::Held];

@@ -86,6 +86,30 @@ fn who_has_the_client_id_keeps_it_until_the_other_is_let_in() {
 }
 
 #[test]
+fn whoever_is_refused_leaves_the_id_to_another_who_is_still_being_judged() {
+    let mut world = World::new(&Setup { shards: 2, policy: policy(), ..Setup::default() });
+    // Somebody who has no right to the id, the device, and again somebody.
+    for (shard, port) in [(0, 1), (0, 2)] {
+        world.open_at(shard, 0, port, None);
+        world.send(port, &connect("dev", 60));
+    }
+    answer(&mut world, Opinion::Deny);
+    assert!(world.is_closed(1));
+    world.open_at(1, 0, 3, None);
+    world.send(3, &connect("dev", 60));
+    assert_eq!(world.shard_of(3), 0, "the id lives where the device waits");
+    answer(&mut world, Opinion::Allow { superuser: false });
+    assert_eq!(world.hear(2), CONNACK);
+    answer(&mut world, Opinion::Deny);
+    assert_eq!((world.is_closed(2), world.is_closed(3), world.states()), (false, true, [0, 0, 1, 0]));
+    // The last of them frees it.
+    world.ask(2, "60");
+    world.open_at(1, 0, 4, None);
+    world.send(4, &connect("dev", 60));
+    assert_eq!(world.shard_of(4), 1);
+}
+
+#[test]
 fn who_has_gone_is_not_let_in_any_more() {
     let mut world = asking();
     world.open(1);
