@@ -34,7 +34,7 @@ pub(crate) struct StreamPlan {
 pub(crate) enum StreamTrouble {
     /// A connection breaks, and both sides hear of it.
     Cut,
-    /// A connection breaks, and neither hears of it for long.
+    /// A connection breaks, and the device hears of it late, the gateway never.
     Vanish,
     /// A device reads nothing for so many milliseconds.
     Deaf { ms: u64 },
@@ -42,6 +42,8 @@ pub(crate) enum StreamTrouble {
     Command { messages: u64 },
 }
 
+/// Longer than any run.
+const NEVER_MS: u64 = 1 << 40;
 /// Octets of the largest message to a device, with what is around it.
 const LARGEST: usize = 320;
 
@@ -104,7 +106,8 @@ impl World {
                 self.cut_stream(index, delays);
             }
             StreamTrouble::Vanish => {
-                let delays = (90_000 + self.streams.rng.below(10_000), 1000 + self.streams.rng.below(20_000));
+                // The gateway never hears of it, unless by its own doing.
+                let delays = (NEVER_MS, 1000 + self.streams.rng.below(20_000));
                 self.cut_stream(index, delays);
             }
             StreamTrouble::Deaf { ms } => {
