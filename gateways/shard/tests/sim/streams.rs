@@ -264,6 +264,7 @@ impl World {
             let known = self.shards[shard].shard.streams().len();
             assert_eq!(known, self.streams.at(shard), "connections of shard {shard}");
         }
+        assert_eq!(all, self.streams.devices.len(), "each device has one connection");
         let gates = self.gates.clone();
         let at_gates = |listener| gates.get(listener).map_or(0, |gate| gate.sessions() as usize);
         assert_eq!(at_gates(FRAMES) + at_gates(LINES), all, "connections that hold a place at a gate");

@@ -73,13 +73,7 @@ impl World {
         plan.streams.commands = tcp_gateway::CommandSubscription::PerDevice;
         plan.troubles.retain(|(_, trouble)| !matches!(trouble, Trouble::Restart { .. }));
         plan.troubles.extend((1..20).map(|part| (plan.span_ms * part / 20, Trouble::Evict)));
-        let mut world = Self::planned(plan, rng);
-        // A link that goes on with a session does not know which exchanges of an earlier link are unfinished there.
-        let messages = world.devices.iter_mut().flat_map(|device| &mut device.script.messages);
-        messages
-            .filter(|message| message.qos == sn::Qos::ExactlyOnce)
-            .for_each(|message| message.qos = sn::Qos::AtLeastOnce);
-        world
+        Self::planned(plan, rng)
     }
 
     fn planned(plan: Plan, mut rng: Rng) -> Self {
