@@ -109,9 +109,12 @@ impl Link {
     }
 
     /// What the broker is to publish when the client is lost. Where it knows another, it is told by another connection,
-    /// since there is no other way (MQTT 5.0 §3.1.2.5).
+    /// since there is no other way (MQTT 5.0 §3.1.2.5). It asks for no more than the broker takes, as publications do: a
+    /// CONNECT that does is refused.
     pub fn set_will(&mut self, now: Now, will: Option<Farewell>) {
         self.tick(now);
+        let Broker { max_qos, retains, .. } = self.broker;
+        let will = will.map(|will| Farewell { qos: will.qos.min(max_qos), retain: will.retain && retains, ..will });
         if self.persona.will.as_deref() == will.as_ref() {
             return;
         }

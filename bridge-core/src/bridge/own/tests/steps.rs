@@ -1,9 +1,10 @@
 //! What is said while a link is between two connections of our own making.
 
-use super::world::{KEPT, World, message};
+use super::world::{CLEAN, KEPT, World, message};
 use crate::auth::AuthRules;
 use crate::bridge::Notice;
 use crate::link::Wish;
+use crate::publication::Publication;
 use crate::topic::TopicFilter;
 use crate::uplink::{Taken, Token, Uplink};
 use codec_mqtt::Qos;
@@ -56,6 +57,20 @@ fn what_a_client_wants_to_be_rid_of_is_bounded_while_the_broker_is_away() {
         assert_eq!(world.bridge.up(world.now, lamp, unsubscribe), Taken::Done);
     }
     assert_eq!(world.counted("tidegate_queue_dropped_total", "requests"), 6);
+}
+
+#[test]
+fn a_will_asks_for_no_more_than_the_broker_takes() {
+    let mut world = World::new(Options { maximum_qos: Qos::AtLeastOnce, retain_available: false, ..Options::new() });
+    let (lamp, link) = world.enter(7, "lamp", CLEAN);
+    let will = Publication { retain: true, ..message("will", "gone", Qos::ExactlyOnce) };
+    world.say(lamp, Uplink::SetWill(Some(will)));
+    let begun = world.begun.len();
+    world.say(lamp, Uplink::SetWill(Some(will)));
+    assert_eq!(world.begun.len(), begun, "the same again is nothing new");
+    world.cut(link);
+    let told: Vec<_> = world.broker.accepted().iter().filter(|m| m.will).map(|m| (m.qos, m.retain)).collect();
+    assert_eq!(told, [(Qos::AtLeastOnce, false)]);
 }
 
 #[test]
