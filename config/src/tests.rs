@@ -72,6 +72,28 @@ fn every_file_loads() {
     }
 }
 
+/// The examples of the README and of each page of `docs/`, with the page they are on.
+fn examples() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let pages = root.join("docs").read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let mut found = Vec::new();
+    for path in pages.chain([root.join("README.md")]) {
+        let page = std::fs::read_to_string(&path).unwrap();
+        let blocks = page.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap().to_owned());
+        found.extend(blocks.map(|block| (path.file_name().unwrap().to_string_lossy().into_owned(), block)));
+    }
+    found
+}
+
+#[test]
+fn every_example_in_the_documents_loads() {
+    let examples = examples();
+    assert!(examples.len() > 20, "{}", examples.len());
+    for (page, text) in examples {
+        assert!(load_text(&text).is_ok(), "{page}: {:?}\n{text}", load_text(&text));
+    }
+}
+
 /// A table that exists only through those inside it.
 fn implied(table: &str) -> bool {
     let steps: Vec<_> = table.split('.').collect();
@@ -225,6 +247,14 @@ fn each_problem_is_one_line() {
         ("[gateways.tcp.listeners.tcp]\na.bind = 1883", "t.toml:2:10: gateways.tcp.listeners.tcp.a.bind: 127.0.0.1:1883 is taken: `broker.embedded.bind` is 127.0.0.1:1883"),
         ("[gateways.tcp.listeners]\ntcp.a = {}\ntls.b = { bind = 8090, tls = { cert_file = \"c\", key_file = \"k\" } }", "t.toml:3:18: gateways.tcp.listeners.tls.b.bind: 127.0.0.1:8090 is taken: `gateways.tcp.listeners.tcp.a.bind` is 127.0.0.1:8090"),
         ("[gateways.mqttsn.listeners.dtls.default]\nbind = 1885", "t.toml:1:28: gateways.mqttsn.listeners.dtls: not in this version"),
+        ("[gateways.mqttsn.listeners.udp.a]\nmax_clients = 5", "t.toml:2:1: gateways.mqttsn.listeners.udp.a.max_clients: is EMQX's name: here it is `max_connections`"),
+        ("[gateways.tcp.listeners.tcp.a]\naccess_rules = [\"allow all\"]", "t.toml:2:1: gateways.tcp.listeners.tcp.a.access_rules: is EMQX's name: here it is `access`"),
+        ("[gateways.tcp.listeners.tls.a]\nssl_options.cacertfile = \"ca\"", "t.toml:2:1: gateways.tcp.listeners.tls.a.ssl_options: is EMQX's name: here it is `tls`"),
+        ("[gateways.tcp.listeners.tls.a.tls]\ncert_file = \"c\"\nkey_file = \"k\"\ncacertfile = \"ca\"", "t.toml:4:1: gateways.tcp.listeners.tls.a.tls.cacertfile: is EMQX's name: here it is `ca_file`"),
+        ("[gateways.tcp]\nclientinfo_override = {}", "t.toml:2:1: gateways.tcp.clientinfo_override: is EMQX's name: here it is `[[auth.chain]] type = \"static\"`"),
+        ("[gateways.mqttsn.listeners.tcp.a]", "t.toml:1:28: gateways.mqttsn.listeners.tcp: not in this version"),
+        ("[[auth.chain]]\ntype = \"x509\"\nusername = \"dn\"", "t.toml:3:12: auth.chain[0].username: \"dn\" is not in this version"),
+        ("[gateways.tcp.listeners.tcp.a]\nhigh_watermark = \"4KB\"", "t.toml:1:1: gateways.tcp.listeners.tcp.a: `low_watermark` must be less than `high_watermark`"),
     ] {
         assert_eq!(load_text(text), Err(vec![expected.to_owned()]), "{text}");
     }

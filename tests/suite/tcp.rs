@@ -1,6 +1,7 @@
 //! Devices that have nothing but a socket.
 
 mod basics;
+mod documented;
 mod faults;
 mod framings;
 mod limits;
