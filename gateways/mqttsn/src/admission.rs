@@ -7,7 +7,7 @@ use bridge_core::slab::{Key, Slab};
 use bridge_core::uplink::{Identity, OwnLink, Refusal, SessionWish, Token};
 use codec_mqttsn as sn;
 use foldhash::quality::FixedState;
-use hashbrown::HashTable;
+use hashbrown::{HashMap, HashTable};
 
 /// What a CONNECT asks for, its client id aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,12 +134,16 @@ impl Waiting {
 pub(crate) struct Waitings {
     slab: Slab<Waiting>,
     by_address: HashTable<Key>,
+    /// How many wait for each client id.
+    wanted: HashMap<Box<str>, u32, FixedState>,
     hasher: FixedState,
 }
 
 impl Waitings {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { slab: Slab::default(), by_address: HashTable::new(), hasher: FixedState::with_seed(seed) }
+        let hasher = || FixedState::with_seed(seed);
+        let wanted = HashMap::with_hasher(hasher());
+        Self { slab: Slab::default(), by_address: HashTable::new(), wanted, hasher: hasher() }
     }
 
     /// Who waits at this address.
@@ -164,9 +168,16 @@ impl Waitings {
         self.slab.next_key().map(|key| Token(key.to_bits()))
     }
 
+    /// True while somebody waits to have that client id.
+    pub(crate) fn is_wanted(&self, id: &str) -> bool {
+        !self.wanted.is_empty() && self.wanted.contains_key(id)
+    }
+
     pub(crate) fn insert(&mut self, waiting: Waiting) {
         let hash = waiting.sender().at.hash(&self.hasher);
+        let id = waiting.id.clone();
         let Some(key) = self.slab.insert(waiting) else { return };
+        *self.wanted.entry(id).or_insert(0) += 1;
         let (slab, hasher) = (&self.slab, &self.hasher);
         let rehash = |&key: &Key| slab.get(key).map_or(0, |waiting| waiting.sender().at.hash(hasher));
         self.by_address.insert_unique(hash, key, rehash);
@@ -177,7 +188,14 @@ impl Waitings {
         if let Ok(entry) = self.by_address.find_entry(hash, |&other| other == key) {
             entry.remove();
         }
-        self.slab.remove(key)
+        let waiting = self.slab.remove(key)?;
+        if let Some(others) = self.wanted.get_mut(&waiting.id) {
+            *others = others.saturating_sub(1);
+            if *others == 0 {
+                self.wanted.remove(&waiting.id);
+            }
+        }
+        Some(waiting)
     }
 
     pub(crate) const fn len(&self) -> usize {

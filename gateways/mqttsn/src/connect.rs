@@ -189,9 +189,9 @@ impl Mqttsn {
         }
     }
 
-    /// The id need not live here, if nobody has it.
-    fn disclaim(&self, cx: &Cx<'_>, id: &str) {
-        if self.sessions.named(id).is_none() {
+    /// The id need not live here, if nobody has it, or is being judged for it.
+    pub(crate) fn disclaim(&self, cx: &Cx<'_>, id: &str) {
+        if self.sessions.named(id).is_none() && !self.waiting.is_wanted(id) {
             cx.owners.release(self.base.gateway, id);
         }
     }

@@ -110,7 +110,7 @@ impl Mqttsn {
     pub(crate) fn end(&mut self, cx: &mut Cx<'_>, key: Key) {
         let Some(session) = self.forget(cx, key) else { return };
         cx.gates.leave(session.address.listener());
-        cx.owners.release(self.base.gateway, &session.id);
+        self.disclaim(cx, &session.id);
         if session.stored {
             cx.journal.forget(self.base.gateway, &session.id);
         }

@@ -93,10 +93,10 @@ fn who_comes_in_lives_here_though_another_of_its_id_was_sent_away_meanwhile() {
     let mut world = asking();
     let other = Owners::new(Arc::clone(&world.directory), ShardId(1));
     let second = one_of_two_sent_away(&mut world);
-    assert_eq!(other.claim(GatewayId(0), "dev"), Owner::Here);
-    answer(&mut world, &second, Opinion::Allow { superuser: false });
-    assert_eq!(world.hear(2), ["030501"], "by now it lives elsewhere: its next CONNECT will find it");
-    assert_eq!((world.sessions(), other.locate(GatewayId(0), "dev")), ([0, 0, 0], Owner::Here));
+    assert_eq!(other.claim(GatewayId(0), "dev"), Owner::Elsewhere(ShardId(0)), "it is still being judged");
+    answer(&mut world, &second, Opinion::Deny);
+    assert_eq!(world.hear(2), ["030503"]);
+    assert_eq!(other.claim(GatewayId(0), "dev"), Owner::Here, "the last of them frees it");
 }
 
 #[test]
