@@ -213,7 +213,8 @@ impl Connections {
                     tracing::warn!(listener = %port.key, %peer, "a client speaks TLS to a listener without it");
                 }
                 self.counts.up(StreamCount::RefusedTlsOnPlain);
-                self.lose(now, key, conn, CloseReason::Broken, shard);
+                self.drop_connection(key);
+                shard.stream_closed(now, conn, CloseReason::Broken);
             }
             Heard::Ended(why) => {
                 // What was said in answer to the peer's last words may still reach it.

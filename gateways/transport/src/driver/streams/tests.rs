@@ -197,6 +197,7 @@ async fn a_plain_client_of_a_tls_listener_is_closed_and_so_is_the_reverse() {
     let device = world.connect().await;
     assert!(world.shake(device).await.is_err());
     assert_eq!(world.count(StreamCount::RefusedTlsOnPlain), 1);
+    assert_eq!(world.count(StreamCount::EndedBroken), 0, "it is counted once");
     assert_eq!(world.noted(), ["opened 127.0.0.1", "closed Broken"]);
     assert_eq!(world.gate.sessions(), 0);
 }
