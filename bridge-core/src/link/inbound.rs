@@ -238,7 +238,13 @@ impl Link {
 
     /// Notes a new QoS 2 message; false if the broker must not send another.
     fn has_place_for(&mut self, id: PacketId) -> bool {
-        if self.broker.version == Version::V5 && self.unreleased.len() >= usize::from(self.receive_maximum()) {
+        let most = usize::from(self.receive_maximum());
+        if self.broker.version == Version::V5 && self.unreleased.len() >= most {
+            // What was to come again came first (5.0 §4.6): the rest the broker has forgotten, since it had expired, say.
+            let now = self.epoch;
+            self.unreleased.retain(|_, had| !matches!(had, Delivered::Due { asked, .. } if *asked != now));
+        }
+        if self.broker.version == Version::V5 && self.unreleased.len() >= most {
             self.fault(ReasonCode::RECEIVE_MAXIMUM_EXCEEDED, "the broker exceeded our receive maximum");
             return false;
         }

@@ -36,6 +36,31 @@ fn an_acknowledgement_is_not_due_on_another_connection() {
 }
 
 #[test]
+fn what_the_broker_has_not_sent_again_takes_no_place() {
+    // Messages that had expired by the time of the reconnection, say.
+    for again in [false, true] {
+        let mut bench = Bench::online(settings());
+        let hear = |bench: &mut Bench, number: u16, dup: bool| {
+            let (mut octets, packet_id) = (Vec::new(), id(number));
+            let delivery = Delivery::ExactlyOnce { packet_id, dup };
+            message("a", delivery).encode(Version::V5, &mut octets).unwrap();
+            bench.link.receive(bench.now, &octets).message.map(|inbound| inbound.due)
+        };
+        let mut due: Vec<_> = (1..=RECEIVE_MAXIMUM).map(|number| hear(&mut bench, number, false).unwrap()).collect();
+        bench.reconnect(true, &[]);
+        bench.out();
+        for number in (1..=RECEIVE_MAXIMUM).filter(|_| again) {
+            assert_eq!(hear(&mut bench, number, true), None, "it is here");
+        }
+        let new = hear(&mut bench, RECEIVE_MAXIMUM + 1, false);
+        assert_eq!((new.is_some(), bench.link.is_online()), (!again, !again), "sent again: {again}");
+        bench.link.acknowledge(due.remove(0));
+        let expected: &[&str] = if again { &["DISCONNECT 93"] } else { &[] };
+        assert_eq!(bench.out(), expected);
+    }
+}
+
+#[test]
 fn octets_may_come_in_any_pieces() {
     let mut octets = Vec::new();
     for (n, payload) in [(1, "a"), (2, "b")] {
