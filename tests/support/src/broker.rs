@@ -221,6 +221,12 @@ impl SimBroker {
         self.sessions.contains_key(client)
     }
 
+    /// Seconds, of the last CONNECT of a client that has a session; 0 is none.
+    #[must_use]
+    pub fn keep_alive(&self, client: &str) -> Option<u16> {
+        self.sessions.get(client).map(|session| session.keep_alive)
+    }
+
     /// Publications of QoS 1 and 2 that a client's session still holds: not yet sent or not yet acknowledged.
     #[must_use]
     pub fn undelivered(&self, client: &str) -> usize {

@@ -1,5 +1,6 @@
 //! Links of single clients over a strict model of a broker.
 
+mod introduced;
 mod lives;
 mod memory;
 mod steps;

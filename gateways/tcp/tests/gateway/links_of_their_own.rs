@@ -31,6 +31,9 @@ fn a_device_is_a_client_of_the_broker_under_its_own_client_id() {
     assert_eq!(world.hear(1), "3000026f6e");
     world.ask(1, "60");
     assert_eq!((world.broker.has_session("dev"), world.states(), world.faults()), (false, [0; 4], 0));
+    world.open(2);
+    assert_eq!(world.send(2, &connect("dev", 37)), CONNACK);
+    assert_eq!(world.broker.keep_alive("dev"), Some(37));
 }
 
 #[test]

@@ -218,6 +218,7 @@ impl SimBroker {
         let kept = self.sessions.contains_key(client);
         let session = self.sessions.entry(client.to_owned()).or_default();
         session.conn = Some(conn);
+        session.keep_alive = connect.keep_alive;
         session.began_clean = connect.clean_start;
         session.delayed_will = None;
         session.expiry = match connect.level.version() {

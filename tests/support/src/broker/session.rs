@@ -11,6 +11,8 @@ pub(super) struct Session {
     pub(super) conn: Option<u64>,
     /// Seconds; 0 ends it with the connection.
     pub(super) expiry: u32,
+    /// Seconds, of its last CONNECT.
+    pub(super) keep_alive: u16,
     /// Its last CONNECT had Clean Start 1.
     pub(super) began_clean: bool,
     pub(super) delayed_will: Option<HeldWill>,

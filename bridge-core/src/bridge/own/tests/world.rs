@@ -39,6 +39,8 @@ pub(super) struct World {
     pub(super) handed: Vec<Handed>,
     /// Connections begun, with their times.
     pub(super) begun: Vec<u64>,
+    /// CONNECT of each.
+    pub(super) introduced: Vec<Vec<u8>>,
     /// Connections that are made and hear nothing from the broker.
     pub(super) mute: bool,
 }
@@ -87,12 +89,14 @@ impl World {
             notices: Vec::new(),
             handed: Vec::new(),
             begun: Vec::new(),
+            introduced: Vec::new(),
             mute: false,
         };
         world.bridge.lines.mark(LinkId::shared(0));
         world.wait(2000);
         world.notices.clear();
         world.begun.clear();
+        world.introduced.clear();
         world
     }
 
@@ -144,6 +148,9 @@ impl World {
         let Some(&conn) = self.conns.get(&id) else { return false };
         let out = link.pending().to_vec();
         link.written(out.len());
+        if out.first() == Some(&0x10) {
+            self.introduced.push(out.clone());
+        }
         if self.mute {
             return !out.is_empty();
         }
