@@ -335,3 +335,20 @@ fn only_the_versions_that_are_named_are_spoken() {
         assert_eq!(spoken.is_ok(), speaks, "{version:?}");
     }
 }
+
+#[test]
+fn simulated_devices_and_loads_speak_tls_to_a_gateway_that_they_trust() {
+    let dir = Dir::new();
+    let authority = Authority::new(&dir, "authority");
+    let gateway = Setup::new().file(&file(&files(&authority.certify(&dir, "localhost")))).start().ready();
+    let address = format!("localhost:{}", gateway.tls().port());
+    let trust = ["--gateway", &address, "--tls", "--ca", &authority.file];
+    let sim = tidegate(&[&["sim", "tcp", "--devices", "2", "--duration", "500ms"], &trust[..]].concat(), &[]);
+    assert_eq!((sim.code, sim.errors.as_str()), (Some(0), ""), "{}", sim.output);
+    let load = ["bench", "tcp", "connect", "--json", "--clients", "3"];
+    let bench = tidegate(&[&load, &trust[..]].concat(), &[]);
+    assert_eq!(bench.code, Some(0), "{}", bench.errors);
+    let stranger = Authority::new(&dir, "stranger");
+    let wary = ["--gateway", &address, "--tls", "--ca", &stranger.file];
+    assert_eq!(tidegate(&[&load, &wary[..]].concat(), &[]).code, Some(1));
+}
