@@ -15,6 +15,7 @@ pub(crate) fn across(config: &Config, build: Build, document: &mut Document) {
     chain(config, document);
     credentials(config, document);
     addresses(config, document);
+    tcp(config, document);
 }
 
 fn key(dotted: &str) -> KeyPath {
@@ -104,6 +105,28 @@ fn addresses(config: &Config, document: &mut Document) {
             if let Some((earlier, taken)) = clash {
                 let message = format!("{address} is taken: `{earlier}` is {taken}");
                 document.refuse(&[later.clone(), earlier.clone(), key("node.bind")], message);
+            }
+        }
+    }
+}
+
+/// What the framing of a listener leaves unread, and devices that would hear themselves.
+fn tcp(config: &Config, document: &mut Document) {
+    let gateway = key("gateways.tcp");
+    if config.gateways.tcp.machine.echoes() {
+        let message = "is `up_topic` too: each device would be sent what it has said";
+        document.refuse(&[gateway.child("dn_topic"), gateway.child("up_topic")], message);
+    }
+    for (kind, name, stream) in config.gateways.tcp.listeners.streams() {
+        let listener = gateway.child("listeners").child(kind.as_str()).child(name);
+        let framing = stream.protocol.framing;
+        // A copy of the reference file has each key as by default, and names the framing: that is nobody's choice.
+        let chosen = document.contains(&listener.child("framing"));
+        for (unread, default, reader) in stream.protocol.unread() {
+            let at = listener.child(unread);
+            if document.contains(&at) && !(default && chosen) {
+                let message = format!("is not read with framing = \"{framing}\": did you mean framing = \"{reader}\"?");
+                document.refuse(&[at, listener.child("framing")], message);
             }
         }
     }

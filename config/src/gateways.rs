@@ -193,5 +193,6 @@ impl Settings for TcpGateway {
         s.leaf("enable", &mut self.enable);
         self.machine.visit(s);
         s.table("listeners", &mut self.listeners);
+        s.misplaced(&[("framing", "gateways.tcp.listeners.tcp.<name>.framing")]);
     }
 }

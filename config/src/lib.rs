@@ -83,7 +83,9 @@ impl Settings for Config {
         s.table("sessions", &mut self.sessions);
         s.table("gateways", &mut self.gateways);
         s.not_in_this_version(&["bans"]);
-        s.renamed(&[("authentication", "auth"), ("authorization", "acl")]);
+        s.renamed(&[("authentication", "auth"), ("authorization", "acl"), ("gateway", "gateways")]);
+        s.renamed(&[("authn", "auth"), ("authz", "acl"), ("psk_authentication", "auth.psk")]);
+        s.misplaced(&[("tcp", "gateways.tcp"), ("mqttsn", "gateways.mqttsn")]);
     }
 }
 

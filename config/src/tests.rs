@@ -204,6 +204,29 @@ fn the_environment_overrides_the_file() {
 
 #[test]
 #[rustfmt::skip]
+fn what_was_meant_for_another_place_or_gateway_is_answered_with_ours() {
+    for (text, expected) in [
+        ("[tcp]\nup_topic = \"a\"", "t.toml:1:2: tcp: does not belong here: it is `gateways.tcp`"),
+        ("[gateway.exproto]", "t.toml:1:2: gateway: is EMQX's name: here it is `gateways`"),
+        ("[psk_authentication]", "t.toml:1:2: psk_authentication: is EMQX's name: here it is `auth.psk`"),
+        ("[[authn]]", "t.toml:1:3: authn: is EMQX's name: here it is `auth`"),
+        ("[gateways.tcp]\nframing = \"line\"", "t.toml:2:1: gateways.tcp.framing: does not belong here: it is `gateways.tcp.listeners.tcp.<name>.framing`"),
+        ("[gateways.tcp.listeners.ssl.a]", "t.toml:1:25: gateways.tcp.listeners.ssl: is EMQX's name: here it is `tls`"),
+        ("[gateways.tcp.listeners.tls.a]\ncertfile = \"c\"", "t.toml:2:1: gateways.tcp.listeners.tls.a.certfile: is EMQX's name: here it is `tls.cert_file`"),
+        ("[gateways.tcp.listeners.tls.a.tls]\ncert = \"c\"", "t.toml:2:1: gateways.tcp.listeners.tls.a.tls.cert: does not belong here: it is `cert_file`"),
+        ("[gateways.tcp.listeners.tls.a.tls]\nfail_if_no_peer_cert = true", "t.toml:2:1: gateways.tcp.listeners.tls.a.tls.fail_if_no_peer_cert: is EMQX's name: here it is `verify`"),
+        ("[gateways.tcp.listeners.tls.a.tls]\nverify = \"verify_peer\"", "t.toml:2:10: gateways.tcp.listeners.tls.a.tls.verify: expected \"none\", \"optional\" or \"required\", found \"verify_peer\" (EMQX's \"verify_peer\" is \"required\" here)"),
+        ("[gateways.tcp]\nup_topic = \"a/%c\"\ndn_topic = \"a/${clientid}\"", "t.toml:3:12: gateways.tcp.dn_topic: is `up_topic` too: each device would be sent what it has said"),
+        ("[gateways.tcp.listeners.tcp.a]\nclient_id = \"first-frame\"", "t.toml:2:13: gateways.tcp.listeners.tcp.a.client_id: is not read with framing = \"emqx\": did you mean framing = \"line\"?"),
+        ("[gateways.tcp.listeners.tcp.a]\nheader_width = 2", "t.toml:2:16: gateways.tcp.listeners.tcp.a.header_width: is not read with framing = \"emqx\": did you mean framing = \"length-prefix\"?"),
+        ("[gateways.tcp.listeners.tcp.a]\nframing = \"raw\"\nframe_size = 9", "t.toml:3:14: gateways.tcp.listeners.tcp.a.frame_size: is not read with framing = \"raw\": did you mean framing = \"fixed\"?"),
+    ] {
+        assert_eq!(load_text(text), Err(vec![expected.to_owned()]), "{text}");
+    }
+}
+
+#[test]
+#[rustfmt::skip]
 fn each_problem_is_one_line() {
     for (text, expected) in [
         ("[broker]\nulr = \"x\"",               "t.toml:2:1: broker.ulr: unknown key (did you mean `url`?)"),

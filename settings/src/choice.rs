@@ -2,7 +2,8 @@
 
 /// Makes an enum whose variants are words of the configuration, with `Leaf`, `Display` and `as_str`.
 ///
-/// Words after `not_yet` belong to the contract, but this version has no code for them.
+/// Words after `not_yet` belong to the contract, but this version has no code for them. Those after `theirs` are EMQX's,
+/// each with ours.
 ///
 /// ```
 /// settings::choice! {
@@ -23,6 +24,7 @@ macro_rules! choice {
         $(#[$meta:meta])*
         $visibility:vis enum $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal),+ $(,)? }
         $(not_yet $($later:literal),+;)?
+        $(theirs $($theirs:literal = $ours:literal),+;)?
     ) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +51,10 @@ macro_rules! choice {
                 match item.text() {
                     $(Some($word) => Ok(Self::$variant),)+
                     $($(Some($later) => Err($crate::Misfit::NotInThisVersion(concat!("\"", $later, "\"").into())),)+)?
+                    $($(Some($theirs) => {
+                        let hint = concat!("EMQX's \"", $theirs, "\" is \"", $ours, "\" here").into();
+                        Err($crate::Misfit::UnexpectedBut { hint })
+                    })+)?
                     Some(other) => Err($crate::Misfit::near(other, &[$($word),+])),
                     None => Err($crate::Misfit::Unexpected),
                 }
@@ -78,6 +84,7 @@ mod tests {
     crate::choice! {
         enum Colour { Red = "red", Green = "green", DarkBlue = "dark-blue" }
         not_yet "ultraviolet";
+        theirs "rouge" = "red";
     }
 
     #[test]
@@ -88,6 +95,8 @@ mod tests {
         }
         let hint = "did you mean \"dark-blue\"?".into();
         assert_eq!(read_toml::<Colour>("\"darkblue\""), Err(Misfit::UnexpectedBut { hint }));
+        let hint = "EMQX's \"rouge\" is \"red\" here".into();
+        assert_eq!(read_toml::<Colour>("\"rouge\""), Err(Misfit::UnexpectedBut { hint }));
         assert_eq!(read_toml::<Colour>("\"mauve\""), Err(Misfit::Unexpected));
         assert_eq!(read_toml::<Colour>("3"), Err(Misfit::Unexpected));
         assert_eq!(read_toml::<Colour>("\"ultraviolet\""), Err(Misfit::NotInThisVersion("\"ultraviolet\"".into())));

@@ -217,13 +217,21 @@ impl<'a> Section<'a> {
         self.refuse_their_names(pairs, &format!(", {NOT_YET}"));
     }
 
+    /// Keys that belong in another table, each with its whole path there: the first is refused with the second.
+    pub fn misplaced(&mut self, pairs: &[(&'static str, &'static str)]) {
+        self.refuse_answering(pairs, |ours| format!("does not belong here: it is `{ours}`"));
+    }
+
     fn refuse_their_names(&mut self, pairs: &[(&'static str, &'static str)], but: &str) {
+        self.refuse_answering(pairs, |ours| format!("is EMQX's name: here it is `{ours}`{but}"));
+    }
+
+    fn refuse_answering(&mut self, pairs: &[(&'static str, &'static str)], told: impl Fn(&str) -> String) {
         let Mode::Read(reading) = &mut self.mode else { return };
         for (theirs, ours) in pairs {
             reading.answered.push(theirs);
             if let Some(entry) = reading.table.get(theirs) {
-                let message = format!("is EMQX's name: here it is `{ours}`{but}");
-                reading.problem(&entry.name_at, self.path.child(theirs), message);
+                reading.problem(&entry.name_at, self.path.child(theirs), told(ours));
             }
         }
     }

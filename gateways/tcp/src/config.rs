@@ -85,6 +85,15 @@ impl Default for TcpConfig {
     }
 }
 
+impl TcpConfig {
+    /// Whether each device is sent what it has said: its messages go where messages for it come from.
+    #[must_use]
+    pub fn echoes(&self) -> bool {
+        let short = |topic: &str| topic.replace("${clientid}", "%c").replace("${username}", "%u");
+        short(&self.up_topic) == short(&self.dn_topic)
+    }
+}
+
 impl Settings for TcpConfig {
     fn visit(&mut self, s: &mut Section<'_>) {
         let (second, hour) = (HumanDuration::from_secs(1), HumanDuration::from_secs(3600));
@@ -156,6 +165,27 @@ impl Settings for FramingConfig {
         if self.framing == FramingKind::Fixed && u64::from(self.frame_size) > self.max_frame.bytes() {
             s.refuse("has a `frame_size` above its `max_frame`");
         }
+    }
+}
+
+impl FramingConfig {
+    /// The keys that the framing does not read, whether each is as by default, and the framing that reads it.
+    #[must_use]
+    pub fn unread(&self) -> Vec<(&'static str, bool, FramingKind)> {
+        let Self { framing, client_id, delimiter, header_width, header_endianness, frame_size, max_frame: _ } =
+            Self::default();
+        let keys = [
+            ("client_id", self.client_id == client_id, FramingKind::Line),
+            ("delimiter", self.delimiter == delimiter, FramingKind::Line),
+            ("header_width", self.header_width == header_width, FramingKind::LengthPrefix),
+            ("header_endianness", self.header_endianness == header_endianness, FramingKind::LengthPrefix),
+            ("frame_size", self.frame_size == frame_size, FramingKind::Fixed),
+        ];
+        let read = |(key, _, reader): &(&str, bool, FramingKind)| match *key {
+            "client_id" => self.framing != framing,
+            _ => self.framing == *reader,
+        };
+        keys.into_iter().filter(|key| !read(key)).collect()
     }
 }
 
@@ -262,5 +292,33 @@ mod tests {
         }
         let broken = read::<FramingConfig>("client_id = \"regex:(\"").1;
         assert!(broken[0].contains("is no regular expression"), "{broken:?}");
+    }
+
+    #[test]
+    fn each_framing_reads_its_own_keys() {
+        for (framing, expected) in [
+            ("emqx", "client_id delimiter header_width header_endianness frame_size"),
+            ("line", "header_width header_endianness frame_size"),
+            ("length-prefix", "delimiter frame_size"),
+            ("fixed", "delimiter header_width header_endianness"),
+            ("raw", "delimiter header_width header_endianness frame_size"),
+        ] {
+            let (config, _) = read::<FramingConfig>(&format!("framing = \"{framing}\""));
+            let unread: Vec<_> = config.unread().into_iter().map(|(key, ..)| key).collect();
+            assert_eq!(unread.join(" "), expected, "{framing}");
+        }
+    }
+
+    #[test]
+    fn a_device_hears_itself_where_both_topics_are_one() {
+        for (up, dn, expected) in [
+            ("a/%c", "a/%c", true),
+            ("a/%c", "a/${clientid}", true),
+            ("a/%c/up", "a/%c/dn", false),
+            ("a/%c", "a/%u", false),
+        ] {
+            let config = TcpConfig { up_topic: up.to_owned(), dn_topic: dn.to_owned(), ..TcpConfig::default() };
+            assert_eq!(config.echoes(), expected, "{up} {dn}");
+        }
     }
 }

@@ -135,6 +135,9 @@ impl<K: Settings + Default> Settings for ListenersConfig<K> {
         }
         if tcp.is_none() {
             s.not_in_this_version(&["dtls", "tcp", "tls", "ws", "wss"]);
+            s.renamed_and_not_in_this_version(&[("ssl", "tls")]);
+        } else {
+            s.renamed(&[("ssl", "tls")]);
         }
         if self.all().next().is_none() {
             *self = Self::standard(self.standard);

@@ -72,6 +72,7 @@ impl<K: Settings + Default> Settings for StreamListenerConfig<K> {
             s.table("tls", tls);
         }
         s.renamed(&[("ssl", "tls"), ("ssl_options", "tls")]);
+        s.renamed(&[("certfile", "tls.cert_file"), ("keyfile", "tls.key_file"), ("cacertfile", "tls.ca_file")]);
         if self.low_watermark >= self.high_watermark {
             s.refuse("`low_watermark` must be less than `high_watermark`");
         }

@@ -16,6 +16,7 @@ settings::choice! {
         /// Without a good one nobody comes in. (A pre-shared key does as well.)
         Required = "required",
     }
+    theirs "verify_none" = "none", "verify_peer" = "required";
 }
 
 settings::choice! {
@@ -76,7 +77,13 @@ impl Settings for TlsConfig {
         let times = HumanDuration::from_secs(1)..=HumanDuration::from_secs(300);
         s.ranged("handshake_timeout", &mut self.handshake_timeout, times);
         s.tables("sni", &mut self.sni);
-        s.renamed(&[("certfile", "cert_file"), ("keyfile", "key_file"), ("cacertfile", "ca_file")]);
+        s.renamed(&[
+            ("certfile", "cert_file"),
+            ("keyfile", "key_file"),
+            ("cacertfile", "ca_file"),
+            ("fail_if_no_peer_cert", "verify"),
+        ]);
+        s.misplaced(&[("cert", "cert_file"), ("key", "key_file"), ("ca", "ca_file")]);
         if let Some(misfit) = self.misfit() {
             s.refuse(misfit);
         }
