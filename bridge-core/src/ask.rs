@@ -104,6 +104,8 @@ pub enum Answer {
     NoSuchClient,
     /// There is no such subscription.
     NoSuchSubscription,
+    /// The gateway's own subscription, by which the client's messages come: it stays.
+    OwnSubscription,
     /// The bridge would not.
     Refused(Refusal),
 }

@@ -36,6 +36,9 @@ impl Tcp {
                 Err(why) => Answer::Refused(why),
             },
             Ask::Unsubscribe { filter, .. } if self.unsubscribe_for(cx, key, filter) => Answer::Done,
+            Ask::Unsubscribe { filter, .. } if self.own_filter(key).as_deref() == Some(filter.as_str()) => {
+                Answer::OwnSubscription
+            }
             Ask::Unsubscribe { .. } => Answer::NoSuchSubscription,
         }
     }
@@ -70,10 +73,16 @@ impl Tcp {
         Answer::Page { rows: found, next: next.map(|slot| Token(Key { slot, generation: 0 }.to_bits())) }
     }
 
+    /// What the gateway itself has subscribed to for a device, as far as it may.
+    fn own_filter(&self, key: Key) -> Option<String> {
+        let session = self.table.session(key)?;
+        if session.commands == Commands::Refused { None } else { self.topics_of(key).map(|topics| topics.dn) }
+    }
+
     fn subscriptions(&self, key: Key) -> Vec<SubscriptionRow> {
         let Some(session) = self.table.session(key) else { return Vec::new() };
-        let own = (session.commands != Commands::Refused).then(|| self.topics_of(key)).flatten();
-        let own = own.map(|topics| SubscriptionRow { filter: topics.dn.into(), qos: self.base.downlink_qos });
+        let own = self.own_filter(key);
+        let own = own.map(|filter| SubscriptionRow { filter: filter.into(), qos: self.base.downlink_qos });
         let extra = session.extra.iter();
         own.into_iter()
             .chain(extra.map(|extra| SubscriptionRow { filter: extra.filter.clone(), qos: extra.qos }))

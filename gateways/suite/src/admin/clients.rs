@@ -183,6 +183,7 @@ fn done(answer: &Answer) -> Result<(), Fault> {
         Answer::Done => Ok(()),
         Answer::NoSuchClient => Err(Fault::no_such_client()),
         Answer::NoSuchSubscription => Err(Fault::no_such_subscription()),
+        Answer::OwnSubscription => Err(Fault::own_subscription()),
         Answer::Refused(why) => Err(Fault::refused(*why)),
         Answer::Page { .. } | Answer::Client(_) | Answer::Subscriptions(_) => Err(odd()),
     }

@@ -68,6 +68,12 @@ impl Fault {
         Self::new(StatusCode::NOT_FOUND, "SUBSCRIPTION_NOT_FOUND", "the client has no subscription to this filter")
     }
 
+    /// The subscription is the gateway's own.
+    pub(super) fn own_subscription() -> Self {
+        let message = "the subscription is the gateway's own, by which the client's messages come (dn_topic): it stays";
+        Self::new(StatusCode::CONFLICT, "OWN_SUBSCRIPTION", message)
+    }
+
     /// It cannot be answered just now.
     pub(super) fn unavailable(message: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE", message)

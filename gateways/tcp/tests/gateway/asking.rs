@@ -87,6 +87,10 @@ fn subscriptions_are_the_dn_topic_and_those_that_others_make() {
     assert_eq!(world.hear(1), "3000026f6e");
     assert_eq!(world.query(&Ask::Unsubscribe { id: "dev", filter: all }), Answer::Done);
     assert_eq!(world.query(&Ask::Unsubscribe { id: "dev", filter: all }), Answer::NoSuchSubscription);
+    let own = filter("tcp/dev/dn");
+    assert_eq!(world.query(&Ask::Unsubscribe { id: "dev", filter: own }), Answer::OwnSubscription);
+    world.publish("tcp/dev/dn", "on", Qos::AtMostOnce);
+    assert_eq!(world.hear(1), "3000026f6e", "it stays");
     world.publish("all/x", "on", Qos::AtMostOnce);
     assert_eq!(world.hear(1), "");
 }
