@@ -20,9 +20,9 @@ use bridge_core::slab::{Key, Slab};
 use bridge_core::streams::{CloseReason, ConnRef};
 use bridge_core::time::{Deadline, Now, earliest, millis};
 use bridge_core::wheel::Wheel;
-use connection::{Connection, Heard, Phase, Spoke};
+use connection::{Connection, Heard, Misled, Phase, Spoke};
 use counts::StreamCount;
-use port::{Port, Remark};
+use port::Port;
 use shard::Shard;
 use std::io;
 use std::net::SocketAddr;
@@ -205,14 +205,14 @@ impl Connections {
         match connection.hear(now, shard, scratch, &self.counts, &mut offered) {
             Heard::Waits => {}
             Heard::More => connection.waker.wake_by_ref(),
-            Heard::Tls => {
-                let peer = connection.addr;
-                if let Some(port) = self.ports.get_mut(usize::from(connection.port))
-                    && port.may_say(Remark::TlsOnPlain, now)
-                {
-                    tracing::warn!(listener = %port.key, %peer, "a client speaks TLS to a listener without it");
+            Heard::Misled(misled) => {
+                if let Some(port) = self.ports.get_mut(usize::from(connection.port)) {
+                    port.tell_of_misled(misled, connection.addr, now);
                 }
-                self.counts.up(StreamCount::RefusedTlsOnPlain);
+                self.counts.up(match misled {
+                    Misled::Tls => StreamCount::RefusedTlsOnPlain,
+                    Misled::Proxy => StreamCount::RefusedProxyUnasked,
+                });
                 self.drop_connection(key);
                 shard.stream_closed(now, conn, CloseReason::Broken);
             }
@@ -290,8 +290,12 @@ impl Connections {
             let Some(connection) = self.table.get_mut(key) else { continue };
             connection.timer = None;
             match connection.phase {
-                Phase::Proxy => self.refuse(key, StreamCount::RefusedProxyTimeout, shard),
+                Phase::Proxy => {
+                    self.tell_of_delay(key, "the PROXY header took too long");
+                    self.refuse(key, StreamCount::RefusedProxyTimeout, shard);
+                }
                 Phase::Hello | Phase::Handshake => {
+                    self.tell_of_delay(key, "the TLS handshake took too long");
                     self.refuse(key, StreamCount::RefusedHandshakeTimeout, shard);
                 }
                 Phase::Open { conn, .. } => self.lose(now, key, conn, CloseReason::Stalled, shard),
@@ -299,6 +303,12 @@ impl Connections {
             }
         }
         self.due = due;
+    }
+
+    fn tell_of_delay(&self, key: Key, reason: &'static str) {
+        let Some(connection) = self.table.get(key) else { return };
+        let Some(port) = self.ports.get(usize::from(connection.port)) else { return };
+        tracing::debug!(listener = %port.key, peer = %connection.addr, reason, "a connection came to nothing");
     }
 
     fn refuse(&mut self, key: Key, reason: StreamCount, shard: &Shard) {

@@ -70,6 +70,14 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, ProxyFault> {
     }
 }
 
+/// True for what begins as a header and as nothing else: the first word of version 1 with a transport of it, or the
+/// signature of version 2.
+#[must_use]
+pub fn begins(bytes: &[u8]) -> bool {
+    let texts: [&[u8]; 3] = [b"PROXY TCP4 ", b"PROXY TCP6 ", b"PROXY UNKNOWN"];
+    bytes.starts_with(v2::PROTOCOL_PREFIX) || texts.iter().any(|text| bytes.starts_with(text))
+}
+
 /// Reads the header at the beginning of a datagram: version 2 only, and all of it must be there.
 ///
 /// # Errors
@@ -90,6 +98,9 @@ fn parse_text(bytes: &[u8]) -> Result<Parsed, ProxyFault> {
     }
     let window = bytes.get(..V1_LONGEST).unwrap_or(bytes);
     let Some(end) = window.windows(2).position(|pair| pair == b"\r\n") else {
+        if window.contains(&b'\n') {
+            return Err(ProxyFault::Malformed("its line ends in LF without CR".to_owned()));
+        }
         return if bytes.len() < V1_LONGEST { Ok(Parsed::NeedMore) } else { Err(ProxyFault::TooLong) };
     };
     let consumed = end + 2;
@@ -115,6 +126,9 @@ fn parse_binary(bytes: &[u8], wanted: v2::Protocol) -> Result<Parsed, ProxyFault
         Ok(header) => header,
         Err(v2::ParseError::Incomplete(_) | v2::ParseError::Partial(..)) => return Ok(Parsed::NeedMore),
         Err(v2::ParseError::Prefix) => return Err(ProxyFault::Missing),
+        Err(v2::ParseError::Version(high)) => {
+            return Err(ProxyFault::Malformed(format!("its version is {} and not 2", high >> 4)));
+        }
         Err(fault) => return Err(ProxyFault::Malformed(fault.to_string())),
     };
     let consumed = header.len();

@@ -76,10 +76,19 @@ pub(super) enum Heard {
     Waits,
     /// There may be more.
     More,
-    /// It speaks TLS where there is none.
-    Tls,
+    /// It begins with what the listener does not take.
+    Misled(Misled),
     /// It is over.
     Ended(CloseReason),
+}
+
+/// What a client begins with where the listener does not take it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Misled {
+    /// TLS, without a table for it.
+    Tls,
+    /// A PROXY header, without `proxy_protocol`.
+    Proxy,
 }
 
 /// What writing has come to.
@@ -143,7 +152,9 @@ impl Connection {
             return self.read_ahead(scratch).err();
         }
         if !looks_like_tls(self.rest.bytes()) {
-            return Some(Greeted::Refused(StreamCount::RefusedPlainOnTls, None));
+            let unasked = port.proxy.is_none() && proxy::begins(self.rest.bytes());
+            let count = if unasked { StreamCount::RefusedProxyUnasked } else { StreamCount::RefusedPlainOnTls };
+            return Some(Greeted::Refused(count, None));
         }
         if !self.placed {
             return Some(Greeted::Knocks);
@@ -175,7 +186,11 @@ impl Connection {
         match read {
             Poll::Pending => Err(Greeted::Waits),
             Poll::Ready(Ok(octets)) if octets > 0 => Ok(()),
-            Poll::Ready(_) => Err(Greeted::Refused(StreamCount::RefusedGone, None)),
+            Poll::Ready(_) => {
+                let text =
+                    if rest.bytes().is_empty() { "closed before it said anything" } else { "closed in mid-header" };
+                Err(Greeted::Refused(StreamCount::RefusedGone, Some(text.to_owned())))
+            }
         }
     }
 
@@ -212,8 +227,10 @@ impl Connection {
             if let Poll::Ready(Ok(octets @ 1..)) = read {
                 counts.add(StreamCount::BytesRead, octets as u64);
                 *offered = offered.saturating_add(octets);
-                if !std::mem::replace(heard, true) && wire.session().is_none() && begins_tls(buffer) {
-                    return Heard::Tls;
+                if !std::mem::replace(heard, true)
+                    && let Some(misled) = misled(buffer, wire.session().is_some())
+                {
+                    return Heard::Misled(misled);
                 }
                 consumed = shard.stream(now, conn, buffer);
             }
@@ -265,6 +282,14 @@ impl Connection {
         self.waker.wake_by_ref();
         false
     }
+}
+
+/// What a client begins with, if no listener takes that there. `secure`: within TLS.
+fn misled(bytes: &[u8], secure: bool) -> Option<Misled> {
+    if proxy::begins(bytes) {
+        return Some(Misled::Proxy);
+    }
+    (!secure && begins_tls(bytes)).then_some(Misled::Tls)
 }
 
 /// True for the beginning of a TLS ClientHello in one record: a handshake record of version 3.x, in it a ClientHello of

@@ -25,6 +25,8 @@ bridge_core::count! {
         RefusedTlsOnPlain = CONNECTIONS_REFUSED { reason: "tls_on_plain" };
         /// Closed: something else where there is TLS.
         RefusedPlainOnTls = CONNECTIONS_REFUSED { reason: "plain_on_tls" };
+        /// Closed: a PROXY header where none is expected.
+        RefusedProxyUnasked = CONNECTIONS_REFUSED { reason: "proxy_unasked" };
         /// Gone by themselves before the shard knew them.
         RefusedGone = CONNECTIONS_REFUSED { reason: "gone" };
         /// Accepting paused: the process or the system has no room.

@@ -2,12 +2,11 @@
 //! where there is TLS.
 
 use super::Connections;
-use super::connection::{Greeted, Phase};
+use super::connection::{Greeted, Misled, Phase};
 use super::counts::StreamCount;
 use super::port::{Arrival, Remark};
 use crate::rest::Rest;
 use crate::stream::{Wire, proven};
-use bridge_core::gate::Shut;
 use bridge_core::peer::{ListenerId, ProvenBuf};
 use bridge_core::slab::Key;
 use bridge_core::time::Now;
@@ -92,15 +91,20 @@ impl Connections {
                     self.greet(now, key, shard, scratch);
                 }
                 // The shard has counted it.
-                Err(Shut::Full | Shut::TooFast | Shut::Denied) => self.turn_away(key, shard),
+                Err(shut) => {
+                    port.tell_of_limit(shut, connection.addr, now);
+                    self.turn_away(key, shard);
+                }
             },
             Greeted::Through => self.let_in(now, key, shard, scratch),
             Greeted::Refused(reason, text) => {
                 let peer = connection.addr;
-                if reason == StreamCount::RefusedPlainOnTls && port.may_say(Remark::PlainOnTls, now) {
+                if reason == StreamCount::RefusedProxyUnasked {
+                    port.tell_of_misled(Misled::Proxy, peer, now);
+                } else if reason == StreamCount::RefusedPlainOnTls && port.may_say(Remark::PlainOnTls, now) {
                     tracing::warn!(listener = %port.key, %peer, "a client does not speak TLS to a TLS listener");
                 } else {
-                    let why = text.unwrap_or_default();
+                    let why = text.unwrap_or_else(|| "not TLS".to_owned());
                     tracing::debug!(listener = %port.key, %peer, reason = why, "a connection came to nothing");
                 }
                 self.refuse(key, reason, shard);
@@ -128,7 +132,12 @@ impl Connections {
                 let _octets = self.hear_one(now, key, conn, shard, scratch);
             }
             // The shard has counted it.
-            Err(Shut::Full | Shut::TooFast | Shut::Denied) => self.turn_away(key, shard),
+            Err(shut) => {
+                if let Some(port) = self.ports.get_mut(usize::from(connection.port)) {
+                    port.tell_of_limit(shut, connection.addr, now);
+                }
+                self.turn_away(key, shard);
+            }
         }
     }
 }

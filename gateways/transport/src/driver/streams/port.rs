@@ -1,6 +1,8 @@
 //! Listeners of connections, as one driver has them.
 
+use super::connection::Misled;
 use crate::stream::{Accepted, BoundTcp, ServerTls, TcpAcceptor};
+use bridge_core::gate::Shut;
 use bridge_core::peer::ListenerId;
 use bridge_core::time::{Deadline, Now};
 use std::io;
@@ -46,7 +48,7 @@ pub(super) struct Port {
     /// Nothing is accepted before: there was no room.
     rests_until: Option<Deadline>,
     /// No line about a misled client before.
-    quiet_until: [Deadline; 3],
+    quiet_until: [Deadline; 7],
 }
 
 /// What is said about a listener, each once a minute at most.
@@ -56,8 +58,16 @@ pub(super) enum Remark {
     TlsOnPlain,
     /// A client does not speak TLS where it is spoken.
     PlainOnTls,
+    /// A client begins with a PROXY header where there is none.
+    ProxyUnasked,
     /// There is no room for another connection.
     NoRoom,
+    /// As many are in as may be.
+    Full,
+    /// Too many came within a second.
+    TooFast,
+    /// The listener does not hear the address.
+    Denied,
 }
 
 /// What an attempt to accept came to.
@@ -85,7 +95,7 @@ impl Port {
             most_greeting: MOST_GREETING,
             held_back: false,
             rests_until: None,
-            quiet_until: [Deadline(0); 3],
+            quiet_until: [Deadline(0); 7],
         })
     }
 
@@ -127,6 +137,35 @@ impl Port {
         self.acceptor = None;
         self.held_back = false;
         self.rests_until = None;
+    }
+
+    /// What is said of somebody who is not let in by the listener's limits: a warning once a minute, each for itself.
+    pub(super) fn tell_of_limit(&mut self, shut: Shut, peer: SocketAddr, now: Now) {
+        let (remark, limit) = match shut {
+            Shut::Full => (Remark::Full, "max_connections"),
+            Shut::TooFast => (Remark::TooFast, "max_conn_rate"),
+            Shut::Denied => (Remark::Denied, "access"),
+        };
+        if self.may_say(remark, now) {
+            let told = "a connection is not let in; for a minute others are only counted";
+            tracing::warn!(listener = %self.key, %peer, reason = limit, "{told}");
+        } else {
+            tracing::debug!(listener = %self.key, %peer, reason = limit, "a connection is not let in");
+        }
+    }
+
+    /// What is said of a client that begins with what the listener does not take.
+    pub(super) fn tell_of_misled(&mut self, misled: Misled, peer: SocketAddr, now: Now) {
+        let (remark, told) = match misled {
+            Misled::Tls => (Remark::TlsOnPlain, "a client speaks TLS to a listener without it"),
+            Misled::Proxy if self.proxy.is_some() => (Remark::ProxyUnasked, "a second PROXY header, or one inside TLS"),
+            Misled::Proxy => {
+                (Remark::ProxyUnasked, "a PROXY header to a listener without it: is proxy_protocol to be true?")
+            }
+        };
+        if self.may_say(remark, now) {
+            tracing::warn!(listener = %self.key, %peer, "{told}");
+        }
     }
 
     /// True if this may be said now, and not again for a minute.

@@ -203,6 +203,20 @@ async fn a_plain_client_of_a_tls_listener_is_closed_and_so_is_the_reverse() {
 }
 
 #[tokio::test]
+async fn a_proxy_header_that_nobody_asked_for_is_closed_and_told_from_a_broken_protocol() {
+    for (kind, noted) in [(Kind::Plain, 2), (Kind::Tls, 0)] {
+        for header in [&b"PROXY TCP4 192.0.2.8 192.0.2.1 4660 8090\r\n"[..], b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"] {
+            let mut world = World::new(kind, 1);
+            let mut device = world.connect().await;
+            world.run(device.write_all(header)).await.unwrap();
+            assert_eq!(world.rest(&mut device).await, b"");
+            assert_eq!((world.count(StreamCount::RefusedProxyUnasked), world.noted().len()), (1, noted));
+            assert_eq!((world.count(StreamCount::RefusedPlainOnTls), world.gate.sessions()), (0, 0));
+        }
+    }
+}
+
+#[tokio::test]
 async fn who_does_not_finish_the_handshake_in_time_is_closed() {
     let mut world = World::new(Kind::Tls, 1);
     let mut devices = [world.connect().await, world.connect().await];

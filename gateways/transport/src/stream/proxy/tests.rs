@@ -63,6 +63,34 @@ fn a_line_of_version_1_has_107_octets_at_most() {
 }
 
 #[test]
+fn a_line_that_ends_in_lf_alone_is_malformed_at_once() {
+    let line = b"PROXY TCP4 10.1.2.3 10.9.8.7 4660 8090\nrest";
+    assert_eq!(parse(line), Err(ProxyFault::Malformed("its line ends in LF without CR".to_owned())));
+}
+
+#[test]
+fn a_version_that_there_is_not_is_named() {
+    let header = binary(0x31, 0x11, &IPV4);
+    assert_eq!(parse(&header), Err(ProxyFault::Malformed("its version is 3 and not 2".to_owned())));
+}
+
+#[test]
+fn a_header_is_known_by_its_beginning() {
+    for (bytes, expected) in [
+        (&b"PROXY TCP4 10.1.2.3 10.9.8.7 4660 8090\r\n"[..], true),
+        (b"PROXY TCP6 ::1 ::1 1 2\r\n", true),
+        (b"PROXY UNKNOWN\r\n", true),
+        (&binary(0x20, 0, &[]), true),
+        (b"PROXY is on\n", false),
+        (b"\r\n\r\n", false),
+        (b"\x10\x00\x07\x3c\x00\x04abcd", false),
+        (b"", false),
+    ] {
+        assert_eq!(begins(bytes), expected, "{bytes:?}");
+    }
+}
+
+#[test]
 fn version_2_is_octets() {
     let ipv6 = [[0; 15].as_slice(), &[1], &[0; 16], &[0, 7, 0, 8]].concat();
     let with_more = [IPV4.as_slice(), &[1, 0, 3, b'h', b'2', b'!']].concat();
