@@ -75,6 +75,12 @@ impl Stored {
         })
     }
 
+    /// Where it goes.
+    #[must_use]
+    pub const fn topic(&self) -> TopicName<'_> {
+        self.topic.as_name()
+    }
+
     /// Octets it holds: what a queue counts against its limit.
     #[must_use]
     pub fn bytes(&self) -> usize {

@@ -10,6 +10,16 @@ pub fn is_carriable(text: &str) -> bool {
     text.chars().all(|c| !c.is_control() && !is_non_character(c))
 }
 
+/// The beginning of what somebody calls itself, before it is known to be fit: enough for a line of the log.
+#[must_use]
+pub fn in_short(text: &str) -> &str {
+    let end = text.char_indices().nth(SHORT).map_or(text.len(), |(end, _)| end);
+    text.get(..end).unwrap_or_default()
+}
+
+/// Characters of a name in a line of the log.
+const SHORT: usize = 128;
+
 /// U+FDD0 to U+FDEF, and the last two code points of each plane.
 const fn is_non_character(c: char) -> bool {
     matches!(c, '\u{FDD0}'..='\u{FDEF}') || (c as u32) & 0xFFFE == 0xFFFE
@@ -18,6 +28,13 @@ const fn is_non_character(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_name_is_cut_between_characters() {
+        assert_eq!((in_short(""), in_short("lamp")), ("", "lamp"));
+        assert_eq!(in_short(&"é".repeat(128)), "é".repeat(128));
+        assert_eq!(in_short(&"é".repeat(129)), "é".repeat(128));
+    }
 
     #[test]
     fn what_a_broker_would_close_the_link_for_is_not_carriable() {

@@ -151,11 +151,13 @@ pub enum Ending {
     Kicked,
     /// The access rules told it to go.
     NotAuthorised,
-    /// Its association has ended.
+    /// Its connection or association has ended.
     Closed,
     /// What it said is no protocol of ours.
     Protocol,
-    /// It took too long to say something whole, or to take what it was sent.
+    /// What it began to say did not come to its end in time.
+    PartialFrame,
+    /// It took nothing of what it was sent for too long.
     Stalled,
     /// The process ends.
     Drained,
@@ -175,6 +177,7 @@ impl Ending {
             Self::NotAuthorised => "not_authorized",
             Self::Closed => "closed",
             Self::Protocol => "protocol_error",
+            Self::PartialFrame => "partial_frame",
             Self::Stalled => "stalled",
             Self::Drained => "drained",
         }

@@ -270,7 +270,7 @@ impl Link {
         self.own.stepping = false;
         self.counts.up(LinkCount::Failures);
         let text = if attempt.text.is_empty() { text } else { &attempt.text };
-        tracing::debug!(client_id = %self.persona.client_id, reason = %text, over = over.is_some(), "broker connection of a client ended");
+        tracing::debug!(client_id = %self.persona.client_id, reason = %text, comes_back = over.is_none(), "broker connection of a client ended");
         if refused {
             self.events.push_back(LinkEvent::Refused { reason: attempt.code });
         } else if attempt.accepted.is_none() && attempt.refused.is_none() {

@@ -207,7 +207,8 @@ impl Link {
         let Some(flight) = self.window.finish(ack.packet_id) else { return };
         let outcome = if ack.reason.is_error() {
             self.counts.up(LinkCount::RefusedByBroker);
-            tracing::debug!(packet_id = ack.packet_id.get(), reason = ack.reason.text(), "publication refused");
+            let (connection, topic) = (&*self.persona.client_id, flight.message.topic().as_str());
+            tracing::debug!(connection, topic, reason = ack.reason.text(), "publication refused by the broker");
             Outcome::Refused(Refusal::Broker(ack.reason.0))
         } else {
             self.counts.up(LinkCount::Acknowledged);

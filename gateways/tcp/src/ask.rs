@@ -1,6 +1,6 @@
 //! What the admin API asks, and what it is answered there and then.
 
-use crate::base::VERSION;
+use crate::base::version;
 use crate::connection::{Commands, Connection, State};
 use crate::machine::Tcp;
 use bridge_core::ask::{Answer, Ask, ClientRow, SubscriptionRow, Wanted};
@@ -101,7 +101,7 @@ fn row(connection: &Connection) -> Option<ClientRow> {
         address: connection.addr,
         node: None,
         state: "connected",
-        version: VERSION,
+        version: version(session.version),
         clean: true,
         keepalive_s: session.keepalive_s.into(),
         expiry_s: 0,

@@ -14,8 +14,16 @@ use bridge_core::uplink::{Identity, Refusal};
 use bridge_core::wheel::Wheel;
 use std::net::SocketAddr;
 
-/// The version as events and lists name it.
-pub(crate) const VERSION: &str = "1";
+/// The version that there is where devices name none.
+pub(crate) const VERSION: u8 = 1;
+
+/// A version as events and lists name it.
+pub(crate) const fn version(number: u8) -> &'static str {
+    match number {
+        0 => "0",
+        _ => "1",
+    }
+}
 
 /// See the [module](self).
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! Who may come in, and what happens to who had the client id before.
 
-use crate::base::VERSION;
+use crate::base::version;
 use crate::connection::{Commands, Hello, Session, State};
 use crate::counts::{Count, turned_away};
 use crate::machine::{Step, Tcp};
@@ -8,6 +8,7 @@ use bridge_core::machine::Cx;
 use bridge_core::owners::Owner;
 use bridge_core::peer::ShardId;
 use bridge_core::slab::Key;
+use bridge_core::text::in_short;
 use bridge_core::topic::ClientId;
 use bridge_core::uplink::{
     Admission, Applicant, Connect, Ending, Identity, Online, OwnLink, Password, Refusal, SessionWish, Token, Uplink,
@@ -16,6 +17,8 @@ use codec_rawtcp::ReturnCode;
 
 /// What CONNACK says to who is in.
 const WELCOME: &str = "Connect Successfully";
+/// One line about devices that are not let in goes to the log in this time, in milliseconds.
+const REFUSALS_TOLD_MS: u64 = 60_000;
 
 /// Who says to be whom.
 pub(crate) struct Claimant<'a> {
@@ -24,18 +27,20 @@ pub(crate) struct Claimant<'a> {
     pub(crate) username: &'a str,
     pub(crate) password: &'a [u8],
     pub(crate) keepalive_s: u8,
+    /// Of the protocol.
+    pub(crate) version: u8,
 }
 
 impl Tcp {
     /// Asks whether a device may come in. Nothing is done for it, or against whoever has its client id, before that is
     /// known. `used`: octets that are done with then.
     pub(crate) fn judge(&mut self, cx: &mut Cx<'_>, key: Key, who: &Claimant<'_>, used: usize) -> Step {
-        let Ok(id) = ClientId::try_from(who.id) else { return self.turned(cx, key, Refusal::BadIdentity) };
+        let Ok(id) = ClientId::try_from(who.id) else { return self.turned(cx, key, who, Refusal::BadIdentity) };
         if !who.username.is_empty() && !bridge_core::text::is_carriable(who.username) {
-            return self.turned(cx, key, Refusal::BadIdentity);
+            return self.turned(cx, key, who, Refusal::BadIdentity);
         }
         if self.draining {
-            return self.turned(cx, key, Refusal::Busy);
+            return self.turned(cx, key, who, Refusal::Busy);
         }
         if let Some(shard) = self.lives_elsewhere(cx, who.id) {
             self.forget(key);
@@ -53,18 +58,23 @@ impl Tcp {
             // The protocol knows no session that outlives its connection.
             wants: Some(SessionWish { clean: true, keepalive_s: who.keepalive_s.into(), expiry_s: 0 }),
         };
-        let hello = || Hello { id: who.id.into(), keepalive_s: who.keepalive_s };
+        let hello = || Hello {
+            id: who.id.into(),
+            username: who.username.into(),
+            keepalive_s: who.keepalive_s,
+            version: who.version,
+        };
         match cx.bridge.admit(cx.now, Token(key.to_bits()), &applicant) {
             Admission::Granted(identity) => match self.enter(cx, key, hello(), identity, None) {
                 Ok(()) => Step::Took(used),
                 Err(why) => {
                     self.disclaim(cx, who.id);
-                    self.turned(cx, key, why)
+                    self.turned(cx, key, who, why)
                 }
             },
             Admission::Refused(why) => {
                 self.disclaim(cx, who.id);
-                self.turned(cx, key, why)
+                self.turned(cx, key, who, why)
             }
             Admission::Parked => {
                 cx.streams.pause(connection.conn);
@@ -100,7 +110,7 @@ impl Tcp {
             // It has gone meanwhile.
             return link.into_iter().for_each(|link| cx.bridge.dismiss(link));
         };
-        let hello = Hello { id: hello.id.clone(), keepalive_s: hello.keepalive_s };
+        let hello = Hello::clone(hello);
         let outcome = match verdict {
             Err(why) => Err(why),
             // The id may have gone to another shard while somebody was asked.
@@ -116,7 +126,7 @@ impl Tcp {
             }
             Err(why) => {
                 link.into_iter().for_each(|link| cx.bridge.dismiss(link));
-                self.turn_away(cx, key, why);
+                self.turn_away(cx, key, None, why);
             }
         }
     }
@@ -163,6 +173,7 @@ impl Tcp {
             up_topic: topics.up,
             connected_ms: cx.now.wall_ms,
             keepalive_s: hello.keepalive_s,
+            version: hello.version,
             commands: if shared { Commands::Shared } else { Commands::Owed },
             own_link: link.is_some(),
             owed: 0,
@@ -174,23 +185,38 @@ impl Tcp {
         self.base.gauge(Count::Active, true);
         self.table.enlist(key);
         self.connack(cx, key, ReturnCode::Accepted, WELCOME);
-        let (clean, keepalive_s) = (true, hello.keepalive_s.into());
-        self.tell(cx, key, Uplink::Online(Online { address: addr, version: VERSION, clean, keepalive_s }));
+        let (version, clean, keepalive_s) = (version(hello.version), true, hello.keepalive_s.into());
+        self.tell(cx, key, Uplink::Online(Online { address: addr, version, clean, keepalive_s }));
         self.ask_for_commands(cx, key, &topics.dn);
         self.renew_timer(cx.now, key);
         Ok(())
     }
 
-    fn turned(&mut self, cx: &mut Cx<'_>, key: Key, why: Refusal) -> Step {
-        self.turn_away(cx, key, why);
+    fn turned(&mut self, cx: &mut Cx<'_>, key: Key, who: &Claimant<'_>, why: Refusal) -> Step {
+        self.turn_away(cx, key, Some(who), why);
         Step::Gone
     }
 
-    /// The device is not let in: CONNACK says so, where it knows that.
-    pub(crate) fn turn_away(&mut self, cx: &mut Cx<'_>, key: Key, why: Refusal) {
+    /// The device is not let in: CONNACK says so, where it knows that. `who`: who it said to be; `None` = that is known
+    /// of the connection, or it is not.
+    pub(crate) fn turn_away(&mut self, cx: &mut Cx<'_>, key: Key, who: Option<&Claimant<'_>>, why: Refusal) {
         let Some(connection) = self.table.get(key) else { return };
-        tracing::debug!(protocol = "tcp", peer = %connection.addr, reason = why.reason(), "refused");
-        self.base.counts.up(turned_away(why));
+        let (id, name) = match (who, &connection.state) {
+            (Some(who), _) => (in_short(who.id), in_short(who.username)),
+            (None, State::Waiting(hello)) => (in_short(&hello.id), in_short(&hello.username)),
+            (None, State::New | State::Connected(_)) => Default::default(),
+        };
+        let (peer, reason, count) = (connection.addr, why.reason(), turned_away(why));
+        // Ours to mend, and told where it is: the broker is away, or too many have come.
+        let is_told = count != Count::NotAdmitted && self.quiet_until.is_none_or(|until| until.is_due(cx.now));
+        if is_told {
+            self.quiet_until = Some(cx.now.after_ms(REFUSALS_TOLD_MS));
+            let told = "not let in; for a minute others are only counted";
+            tracing::warn!(protocol = "tcp", client_id = id, username = name, %peer, reason, "{told}");
+        } else {
+            tracing::debug!(protocol = "tcp", client_id = id, username = name, %peer, reason, "refused");
+        }
+        self.base.counts.up(count);
         self.connack(cx, key, ReturnCode::AuthFailed, says(why));
         self.close(cx, key, Ending::NotAuthorised);
     }

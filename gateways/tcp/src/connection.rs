@@ -46,10 +46,13 @@ pub(crate) enum State {
 }
 
 /// Who wants to come in.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Hello {
     pub(crate) id: Box<str>,
+    /// Empty = none.
+    pub(crate) username: Box<str>,
     pub(crate) keepalive_s: u8,
+    pub(crate) version: u8,
 }
 
 /// A device that is in.
@@ -65,6 +68,8 @@ pub(crate) struct Session {
     pub(crate) connected_ms: u64,
     /// The longest silence that it promised to keep, in seconds; 0 = none.
     pub(crate) keepalive_s: u8,
+    /// Of the protocol, as it said.
+    pub(crate) version: u8,
     pub(crate) commands: Commands,
     /// It has an MQTT connection of its own.
     pub(crate) own_link: bool,

@@ -1,6 +1,6 @@
 //! Who a device is: CONNECT, or what stands for it where devices say none.
 
-use crate::base::Base;
+use crate::base::{Base, VERSION};
 use crate::config::Naming;
 use crate::connect::Claimant;
 use crate::connection::Connection;
@@ -12,6 +12,7 @@ use bridge_core::slab::Key;
 use bridge_core::uplink::{Ending, Refusal};
 use codec_rawtcp::{Connect, Fault, FromDevice, FromGateway, ReturnCode, Turn};
 use regex_lite::Regex;
+use std::borrow::Cow;
 
 /// Versions of the protocol: EMQ X's manual says 1, and its examples have 0.
 const VERSIONS: [u8; 2] = [0, 1];
@@ -51,12 +52,14 @@ impl Tcp {
                 };
                 match named {
                     Ok(Named::As(id, used)) => {
-                        let claimant = Claimant { id: &id, username: "", password: &[], keepalive_s: 0 };
+                        let claimant =
+                            Claimant { id: &id, username: "", password: &[], keepalive_s: 0, version: VERSION };
                         self.judge(cx, key, &claimant, used)
                     }
                     Ok(Named::Later) => Step::NeedMore,
                     Ok(Named::Not) => {
                         self.base.counts.up(Count::Unnamed);
+                        self.tell_of_fault(key, "unnamed");
                         self.close(cx, key, Ending::Protocol);
                         Step::Gone
                     }
@@ -76,7 +79,7 @@ impl Tcp {
             // The connection goes there with its first octet.
             return;
         }
-        let claimant = Claimant { id: &id, username: "", password: &[], keepalive_s: 0 };
+        let claimant = Claimant { id: &id, username: "", password: &[], keepalive_s: 0, version: VERSION };
         let _step = self.judge(cx, key, &claimant, 0);
     }
 
@@ -84,6 +87,7 @@ impl Tcp {
         if !VERSIONS.contains(&connect.version) {
             self.base.counts.up(Count::UpConnect);
             self.base.counts.up(Count::IllegalVersion);
+            self.tell_of_fault(key, "illegal_version");
             self.connack(cx, key, ReturnCode::IllegalVersion, "");
             self.close(cx, key, Ending::Protocol);
             return Step::Gone;
@@ -93,6 +97,7 @@ impl Tcp {
             username: connect.username.unwrap_or_default(),
             password: connect.password.unwrap_or_default(),
             keepalive_s: connect.keepalive_s,
+            version: connect.version,
         };
         let step = self.judge(cx, key, &claimant, used);
         if !matches!(step, Step::Elsewhere(_)) {
@@ -105,15 +110,20 @@ impl Tcp {
     pub(crate) fn break_off(&mut self, cx: &mut Cx<'_>, key: Key, fault: Fault) -> Step {
         if let Fault::NotUtf8(_) = fault {
             // A client id or a user name that MQTT cannot carry, like any other.
-            self.turn_away(cx, key, Refusal::BadIdentity);
+            self.turn_away(cx, key, None, Refusal::BadIdentity);
             return Step::Gone;
         }
         self.base.counts.up(malformed(fault));
-        if let Some(connection) = self.table.get(key) {
-            tracing::debug!(protocol = "tcp", peer = %connection.addr, reason = fault.reason(), "broken off");
-        }
+        self.tell_of_fault(key, fault.reason());
         self.close(cx, key, Ending::Protocol);
         Step::Gone
+    }
+
+    /// The connection is to be closed, for this fault of its device.
+    pub(crate) fn tell_of_fault(&self, key: Key, reason: &'static str) {
+        let Some(connection) = self.table.get(key) else { return };
+        let client_id = connection.id().unwrap_or_default();
+        tracing::debug!(protocol = "tcp", client_id, peer = %connection.addr, reason, "broken off");
     }
 
     /// CONNACK, to a device that knows it.
@@ -145,10 +155,11 @@ fn by_frame(frame: Option<(&[u8], usize)>) -> Named {
 /// The frame is a message, too: it is left where it is.
 fn by_pattern(pattern: &Regex, frame: Option<(&[u8], usize)>) -> Named {
     let Some((payload, _)) = frame else { return Named::Later };
-    // What is no text around the client id is no matter.
+    // What is no text around the client id is no matter. In it, it would make one of what are several.
     let text = String::from_utf8_lossy(payload);
+    let is_text = |id: &str| matches!(text, Cow::Borrowed(_)) || !id.contains(char::REPLACEMENT_CHARACTER);
     match pattern.captures(&text).and_then(|found| found.get(1)) {
-        Some(id) => Named::As(id.as_str().into(), 0),
-        None => Named::Not,
+        Some(id) if is_text(id.as_str()) => Named::As(id.as_str().into(), 0),
+        Some(_) | None => Named::Not,
     }
 }

@@ -37,6 +37,8 @@ pub struct Tcp {
     pub(crate) due: Vec<Key>,
     /// The latest time that was handed in.
     latest_ms: u64,
+    /// Until then the log has heard enough of devices that are not let in.
+    pub(crate) quiet_until: Option<Deadline>,
 }
 
 /// What became of the first frame of what a device has sent.
@@ -71,6 +73,7 @@ impl Tcp {
             roomless: Vec::new(),
             due: Vec::new(),
             latest_ms: 0,
+            quiet_until: None,
         }
     }
 
@@ -178,7 +181,7 @@ impl Tcp {
         for key in keys {
             match self.table.get(key).map(|connection| &connection.state) {
                 Some(State::Connected(session)) if session.owed > 0 => self.block(cx, key, Block::Drain),
-                Some(State::Waiting(_)) => self.turn_away(cx, key, Refusal::Busy),
+                Some(State::Waiting(_)) => self.turn_away(cx, key, None, Refusal::Busy),
                 Some(State::Connected(_) | State::New) => self.close(cx, key, Ending::Drained),
                 None => {}
             }

@@ -69,7 +69,11 @@ impl Tcp {
         let _flow = cx.streams.write(connection.conn, |out| written = place.speech.encode(payload, out));
         self.base.counts.up(match written {
             Ok(()) => Count::DownData,
-            Err(fault) => unsayable(fault),
+            Err(fault) => {
+                let client_id = connection.id().unwrap_or_default();
+                tracing::debug!(protocol = "tcp", client_id, reason = %fault, "a message for a device is dropped");
+                unsayable(fault)
+            }
         });
         self.delivered(cx, key, receipt);
     }

@@ -1,6 +1,6 @@
 //! Messages of devices, and how fast they are read: no faster than the broker takes them.
 
-use crate::connection::{Block, Connection, State};
+use crate::connection::{Block, Connection, Session, State};
 use crate::counts::{Count, refused};
 use crate::machine::{Step, Tcp};
 use crate::place::Speech;
@@ -94,6 +94,7 @@ impl Tcp {
                 return Step::Blocked;
             }
             Taken::Denied(why) => {
+                tell_of_refusal(session, why);
                 self.base.counts.up(refused(why));
                 if why == (Refusal::NotAuthorised { disconnect: true }) {
                     self.close(cx, key, Ending::NotAuthorised);
@@ -115,6 +116,7 @@ impl Tcp {
             Outcome::Acknowledged => {}
             Outcome::Expired => self.base.counts.up(Count::Expired),
             Outcome::Refused(why) => {
+                tell_of_refusal(session, why);
                 self.base.counts.up(refused(why));
                 if why == (Refusal::NotAuthorised { disconnect: true }) {
                     return self.close(cx, key, Ending::NotAuthorised);
@@ -197,4 +199,10 @@ fn of_device<'a>(frame: Option<(FromDevice<'a>, usize)>) -> Result<Option<(Said<
         FromDevice::Disconnect => Ok(Some((Said::Goodbye, used))),
         FromDevice::Connect(_) => Err(Fault::SecondConnect),
     }
+}
+
+/// A message of a device is not taken.
+fn tell_of_refusal(session: &Session, why: Refusal) {
+    let (client_id, topic) = (&*session.id, session.up_topic.as_name().as_str());
+    tracing::debug!(protocol = "tcp", client_id, topic, reason = why.reason(), "publication refused");
 }

@@ -12,6 +12,8 @@ use bridge_core::uplink::Ending;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Over {
     count: Count,
+    /// The label of the count.
+    reason: &'static str,
     why: Ending,
 }
 
@@ -31,6 +33,7 @@ impl Tcp {
         connection.timer = None;
         if let Some(over) = connection.over(cx.now, self.base.rules.idle_timeout_ms) {
             self.base.counts.up(over.count);
+            self.tell_of_fault(key, over.reason);
             return self.close(cx, key, over.why);
         }
         if let Some(Block::Until(until)) = connection.session().and_then(|session| session.block)
@@ -83,14 +86,15 @@ impl Connection {
         let partial = self.partial_since_ms.is_some_and(|since| is_past(since, idle_timeout_ms));
         match &self.state {
             State::New if is_past(self.since_ms, idle_timeout_ms) => {
-                Some(Over { count: Count::IdleTimeout, why: Ending::Stalled })
+                Some(Over { count: Count::IdleTimeout, reason: "idle_timeout", why: Ending::PartialFrame })
             }
             State::Connected(session) if session.block.is_none() => {
                 let silent = session.most_silence_ms().is_some_and(|silence| is_past(self.since_ms, silence));
                 if silent {
-                    Some(Over { count: Count::KeepAlive, why: Ending::KeepAlive })
+                    Some(Over { count: Count::KeepAlive, reason: "unanswered", why: Ending::KeepAlive })
                 } else {
-                    partial.then_some(Over { count: Count::PartialFrame, why: Ending::Stalled })
+                    let (count, reason) = (Count::PartialFrame, "partial_frame");
+                    partial.then_some(Over { count, reason, why: Ending::PartialFrame })
                 }
             }
             State::New | State::Waiting(_) | State::Connected(_) => None,

@@ -34,7 +34,7 @@ fn a_client_is_shown_as_it_is() {
         address: "127.0.0.1:1".parse().unwrap(),
         node: None,
         state: "connected",
-        version: "1",
+        version: "0",
         clean: true,
         keepalive_s: 60,
         expiry_s: 0,

@@ -185,7 +185,7 @@ fn events_tell_of_who_comes_and_goes() {
     let connected = event("connected");
     let about =
         ["proto_name", "proto_ver", "clean_start", "keepalive", "gateway"].map(|key| connected[key].to_string());
-    assert_eq!(about, ["\"TCP\"", "\"1\"", "true", "60", "\"tcp\""]);
+    assert_eq!(about, ["\"TCP\"", "\"0\"", "true", "60", "\"tcp\""]);
     assert_eq!(event("disconnected")["reason"], "normal");
     world.connect(2, "dev");
     world.connect(3, "dev");
@@ -193,6 +193,30 @@ fn events_tell_of_who_comes_and_goes() {
     let reasons = world.broker.take_accepted().into_iter().filter(|message| message.topic.ends_with("/disconnected"));
     let reasons = reasons.map(|message| serde_json::from_slice::<serde_json::Value>(&message.payload).unwrap());
     assert_eq!(reasons.map(|event| event["reason"].clone()).collect::<Vec<_>>(), ["takenover", "closed"]);
+}
+
+#[test]
+fn events_tell_half_a_frame_from_a_device_that_takes_nothing_and_the_version_as_it_was_said() {
+    let gateways = vec![GatewayNames { key: "tcp", protocol: "TCP" }];
+    let events = Some(EventSettings { prefix: "ev".into(), qos: Qos::AtMostOnce, gateways });
+    let mut world = World::new(&Setup { policy: Policy { events, ..Policy::default() }, ..Setup::default() });
+    world.open(1);
+    // Version 1, no keepalive; the others say 0.
+    world.ask(1, "110006000003646576");
+    world.ask(1, "3000");
+    world.wait(15_000);
+    assert!(world.is_closed(1));
+    world.connect(2, "dev");
+    world.cut(2, CloseReason::Stalled);
+    let given = world.broker.take_accepted();
+    let of = |event: &str, key: &str| -> Vec<serde_json::Value> {
+        let about = given.iter().filter(|message| message.topic.ends_with(event));
+        let about = about.map(|message| serde_json::from_slice::<serde_json::Value>(&message.payload).unwrap());
+        about.map(|event| event[key].clone()).collect()
+    };
+    assert_eq!(of("/connected", "proto_ver"), ["1", "0"]);
+    assert_eq!(of("/disconnected", "reason"), ["partial_frame", "stalled"]);
+    assert_eq!((world.fault("partial_frame"), world.fault("stalled")), (1, 1));
 }
 
 #[test]

@@ -116,6 +116,21 @@ fn by_regex_the_first_group_is_the_client_id_and_the_frame_is_published() {
 }
 
 #[test]
+fn by_regex_two_devices_do_not_become_one_by_octets_that_are_no_text() {
+    let mut world = world(framing(FramingKind::Line, "regex:^id=([^;]+);"));
+    for (port, first) in (1..).zip([&b"id=a\xFE;\n"[..], b"id=a\xFF;\n"]) {
+        world.open(port);
+        world.send(port, first);
+        assert!(world.is_closed(port), "{first:?}");
+    }
+    assert_eq!((world.fault("unnamed"), world.states()), (2, [0; 4]));
+    // As text it is a character like others.
+    world.open(3);
+    world.send(3, "id=a\u{FFFD};\n".as_bytes());
+    assert_eq!(world.states(), [0, 0, 1, 0]);
+}
+
+#[test]
 fn a_frame_over_max_frame_is_closed_and_counted() {
     for (kind, stream) in [(FramingKind::Line, [b'x'; 1025].to_vec()), (FramingKind::LengthPrefix, vec![4, 1])] {
         for first in [false, true] {
