@@ -4,6 +4,9 @@
 //! What cannot be promised, and is excused:
 //!
 //! * A copy without DUP of a QoS 2 message that comes after its PUBREL passes for a new message ([`up`]).
+//! * A process that crashes leaves messages of QoS 2 with the broker without PUBREL. The next knows their packet ids, not
+//!   their order, and packet ids are used again in any order: a broker that takes messages at PUBREL takes these in another
+//!   order than they were sent in ([`up`], [`streams`]); each of them before whatever the next process publishes.
 //! * A broker that forgets its sessions forgets messages to devices, and cannot tell repetitions of theirs.
 //! * Without subscription identifiers a client whose filters overlap with others' gets copies that were meant for them.
 //! * A datagram that was delayed on its way from an old address of a device (CONNECT, or PINGREQ with its client id)
@@ -137,7 +140,7 @@ impl Checks {
     /// acknowledged, and what a device had handed over without an answer. What was published before a link has asked for
     /// its subscriptions anew may wait at the broker under identifiers that the next process does not know. A SUBSCRIBE of its last moments has left the
     /// broker with an identifier that the next process does not know: what comes under it goes to all whose filters match,
-    /// so that those with several get copies too many from then on. What waits at the broker waits in the session of
+    /// so that those who have got a copy by a filter of theirs get one too many from then on, at any QoS. What waits at the broker waits in the session of
     /// a link, which follows from shard and client id: with another number of shards it may be dropped, come late, or come to who has
     /// had it from another link.
     pub(crate) fn restarts(&mut self, devices: &mut [Device], crash: bool, changes: bool) {

@@ -6,7 +6,7 @@
 use super::Tally;
 use crate::plan::Plan;
 use codec_mqtt::Qos;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use support::broker::Accepted;
 
 /// See the [module](self).
@@ -15,6 +15,8 @@ pub(crate) struct Streams {
     downlink_qos: u8,
     /// The broker never forgets a session.
     keeps_sessions: bool,
+    /// The broker takes messages of QoS 2 at their PUBREL.
+    take_at_pubrel: bool,
     /// Devices have connections of their own: what one leaves behind may not reach the broker.
     per_device: bool,
     /// A process has crashed.
@@ -31,6 +33,8 @@ struct Conn {
     /// Messages that the gateway has taken, those that the broker has been given (less repetitions).
     taken: usize,
     accepted: usize,
+    /// Messages after those, of a crashed process: the next has released them before others.
+    ahead: BTreeSet<usize>,
     /// A process that had taken messages has crashed.
     crashed: bool,
     over: bool,
@@ -56,6 +60,7 @@ impl Streams {
             downlink_qos: plan.streams.downlink_qos,
             // Sessions of their own end with each connection to the broker.
             keeps_sessions: plan.keeps_sessions && !plan.per_device,
+            take_at_pubrel: plan.broker.take_at_pubrel,
             per_device: plan.per_device,
             crashed: false,
             conns: BTreeMap::new(),
@@ -65,7 +70,8 @@ impl Streams {
 
     pub(crate) fn opens(&mut self, conn: u64, device: usize) {
         let (taken, accepted, latest) = (0, 0, [None; 3]);
-        let new = Conn { device, ends: Vec::new(), taken, accepted, crashed: false, over: false, latest };
+        let (ends, ahead) = (Vec::new(), BTreeSet::new());
+        let new = Conn { device, ends, taken, accepted, ahead, crashed: false, over: false, latest };
         self.conns.insert(conn, new);
     }
 
@@ -108,6 +114,7 @@ impl Streams {
     pub(super) fn accepted(&mut self, accepted: &Accepted, tally: &mut Tally) -> bool {
         let Some((conn, number)) = two_numbers(&accepted.payload, "x ") else { return false };
         let (qos, keeps, crashed) = (self.uplink_qos, self.keeps_sessions, self.crashed);
+        let at_pubrel = self.take_at_pubrel;
         let this = self.conn(conn);
         let told = format!("message {number} of connection {conn} of t{}", this.device);
         assert_eq!(accepted.topic, format!("tcp/t{}/up", this.device), "{told}");
@@ -115,9 +122,17 @@ impl Streams {
         let number = usize::try_from(number).expect("small");
         assert!(number < this.taken, "{told} is published, and was not taken");
         tally.streamed += 1;
-        if number < this.accepted {
+        if number < this.accepted || this.ahead.contains(&number) {
             tally.repeated += 1;
             assert!(qos == 1 || (qos == 2 && (!keeps || crashed)), "{told} with QoS {qos} is published twice, or late");
+            return true;
+        }
+        if qos == 2 && at_pubrel && this.crashed {
+            // Whether there is a gap is known in the end.
+            this.ahead.insert(number);
+            while this.ahead.remove(&this.accepted) {
+                this.accepted += 1;
+            }
             return true;
         }
         // Of QoS 0 some are dropped when there is no room.
@@ -157,7 +172,9 @@ impl Streams {
     /// All is quiet. `dropped`: messages to devices for which there was no room.
     pub(super) fn finish(&self, calm_from: usize, dropped: u64) {
         for (id, conn) in &self.conns {
-            let Conn { device, ends, taken, accepted, crashed, over, .. } = conn;
+            let Conn { device, ends, taken, accepted, ahead, crashed, over, .. } = conn;
+            // A broker that forgets its session may do so in the midst of what is released.
+            assert!(ahead.is_empty() || !self.keeps_sessions, "connection {id} of t{device}: {accepted}, {ahead:?}");
             assert!(*over || *taken == ends.len(), "connection {id} of t{device}: {taken} of {} taken", ends.len());
             let all = self.uplink_qos == 0 || accepted == taken || *crashed || (self.per_device && *over);
             assert!(all, "connection {id} of t{device}: {taken} messages taken, {accepted} published");

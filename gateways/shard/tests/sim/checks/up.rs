@@ -11,6 +11,8 @@ use support::broker::Accepted;
 pub(super) struct Uplinks {
     /// The broker never forgets a session.
     keeps_sessions: bool,
+    /// The broker takes messages of QoS 2 at their PUBREL.
+    take_at_pubrel: bool,
     uplinks: Vec<Vec<Uplink>>,
     /// PUBRELs that were handed over, by device.
     releases: Vec<u32>,
@@ -30,6 +32,8 @@ struct Uplink {
     released: Option<u32>,
     /// It may be published twice, by no fault of the gateway.
     twice: bool,
+    /// A process crashed that may have left it with the broker, to be released by the next in whatever order.
+    left: bool,
 }
 
 /// One client's messages on one topic with one QoS.
@@ -37,6 +41,8 @@ struct Uplink {
 struct Lane {
     /// Of the messages accepted, the one that was handed over last: when it was for the first time.
     latest: u64,
+    /// The same without those that a crashed process has left.
+    latest_settled: u64,
     /// The highest sequence number accepted.
     highest: Option<usize>,
 }
@@ -48,6 +54,7 @@ impl Uplinks {
         Self {
             releases,
             keeps_sessions: plan.keeps_sessions && !plan.per_device,
+            take_at_pubrel: plan.broker.take_at_pubrel,
             uplinks,
             lanes: BTreeMap::new(),
             hands: 0,
@@ -83,6 +90,7 @@ impl Uplinks {
     pub(super) fn crash(&mut self) {
         for uplink in self.uplinks.iter_mut().flatten().filter(|uplink| uplink.released.is_none()) {
             uplink.twice = true;
+            uplink.left |= self.take_at_pubrel && uplink.accepted == 0 && !uplink.hands.is_empty();
         }
     }
 
@@ -110,8 +118,13 @@ impl Uplinks {
             panic!("message {seq} of {id} is published, and was never sent")
         };
         let lane = self.lanes.entry((index, name.to_owned(), qos)).or_default();
-        assert!(last > lane.latest, "message {seq} of {id} on {name} with QoS {qos} was overtaken");
+        let left = uplink.left && qos == 2;
+        let latest = if left { lane.latest_settled } else { lane.latest };
+        assert!(last > latest, "message {seq} of {id} on {name} with QoS {qos} was overtaken");
         lane.latest = lane.latest.max(first);
+        if !left {
+            lane.latest_settled = lane.latest_settled.max(first);
+        }
         // One at a time, each answered before the next: that order holds even where copies were refused.
         if device.script.window == 1 && qos > 0 {
             assert!(lane.highest.is_none_or(|highest| highest < seq), "message {seq} of {id} on {name} is late");
