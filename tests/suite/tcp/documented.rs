@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use super::with;
 use crate::mqtt::MqttClient;
-use crate::process::{Dir, Lines, Tidegate, program};
+use crate::process::{Dir, Lines, Tidegate, fed, program};
 
 /// The page's program in this language, for the port of this gateway.
 fn documented(language: &str, tidegate: &Tidegate) -> String {
@@ -21,8 +21,8 @@ fn documented(language: &str, tidegate: &Tidegate) -> String {
 fn talks(tidegate: &Tidegate, command: &mut Command, welcome: &str, message: &str) {
     let mut ops = MqttClient::connect("ops", tidegate.broker_port());
     ops.subscribe("tcp/+/up", 0);
-    // What it prints shall come line by line, though it does not print to a terminal.
-    let mut child = command.env("PYTHONUNBUFFERED", "1").stdout(Stdio::piped()).spawn().unwrap();
+    // What it prints comes line by line, though it does not print to a terminal.
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut said = Lines::of(child.stdout.take().unwrap());
     let reading = ops.message();
     assert_eq!((reading.topic.as_str(), reading.payload.as_str()), ("tcp/dev1/up", "21.5"));
@@ -42,14 +42,29 @@ fn the_device_in_python_talks() {
 }
 
 #[test]
+fn the_device_in_python_says_that_it_is_refused_and_ends() {
+    let Some(python) = program("python3") else { return };
+    let dir = Dir::new();
+    let users = dir.path("users.txt").to_str().unwrap().to_owned();
+    assert_eq!(fed(&["passwd", &users, "ann"], "right\n").code, Some(0));
+    let chain = format!("[{{ type = 'file', path = '{users}' }}]");
+    let tidegate = with(&[]).set("AUTH__CHAIN", &chain).start().ready();
+    let source = documented("python", &tidegate);
+    let said = Command::new(python).args(["-c", &source]).output().unwrap();
+    let text = String::from_utf8_lossy(&said.stdout);
+    assert!(text.starts_with("(2, 1, b'Authentication Failed')") && said.stderr.is_empty(), "{said:?}");
+}
+
+#[test]
 fn the_device_in_c_talks() {
-    let (Some(compiler), Some(unbuffered)) = (program("cc"), program("stdbuf")) else { return };
+    let Some(compiler) = program("cc") else { return };
     let tidegate = with(&[]).start().ready();
     let dir = Dir::new();
     let source = dir.write("device.c", &documented("c", &tidegate));
     let device = dir.path("device");
     let arguments: [OsString; 3] = [source.into(), "-o".into(), device.clone().into()];
-    let compiled = Command::new(compiler).args(arguments).output().unwrap();
+    let strict = ["-Wall", "-Werror", "-O2", "-D_FORTIFY_SOURCE=2"];
+    let compiled = Command::new(compiler).args(strict).args(arguments).output().unwrap();
     assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
-    talks(&tidegate, Command::new(unbuffered).arg("-oL").arg(device), "2 0 Connect Successfully", "3 0 off");
+    talks(&tidegate, &mut Command::new(device), "2 0 Connect Successfully", "3 0 off");
 }

@@ -7,10 +7,12 @@ use crate::tcp_device::TcpDevice;
 
 #[test]
 fn a_full_listener_accepts_and_closes() {
-    let tidegate = listening(&[("MAX_CONNECTIONS", "2")]).start().ready();
+    let mut tidegate = listening(&[("MAX_CONNECTIONS", "2")]).start().ready();
     let first = TcpDevice::connect(tidegate.tcp(), "a");
     let mut second = TcpDevice::connect(tidegate.tcp(), "b");
     assert!(TcpDevice::new(tidegate.tcp()).is_closed());
+    let line = tidegate.logged("reason=\"max_connections\"");
+    assert!(line.contains("WARN") && line.contains("gateways.tcp.listeners.tcp.default"), "{line}");
     drop(first);
     tidegate.metric_until("tidegate_sessions{protocol=\"tcp\"", |sessions| sessions == 1);
     let _third = TcpDevice::connect(tidegate.tcp(), "c");
@@ -35,6 +37,7 @@ fn who_may_not_connect_from_there_is_closed_and_a_reload_opens_to_it() {
     let file = |rules: &str| format!("[gateways.tcp.listeners.tcp.default]\naccess = {rules}\n");
     let mut tidegate = Setup::new().file(&file("[\"allow 10.0.0.0/8\", \"deny all\"]")).start().ready();
     assert!(TcpDevice::new(tidegate.tcp()).is_closed());
+    tidegate.logged("reason=\"access\"");
     tidegate.rewrite(&file("[\"deny 10.0.0.0/8\", \"allow all\"]"));
     tidegate.signal("HUP");
     tidegate.logged("the configuration is reloaded");
@@ -71,10 +74,14 @@ fn credentials_are_judged_and_rules_hold() {
     assert_eq!(fed(&["passwd", &users, "ann"], "right\n").code, Some(0));
     let rules = "[{ permit = 'deny', who = { client = 'mute' }, action = 'publish', topics = ['tcp/#'] }]";
     let setup = with(&[]).set("AUTH__CHAIN", &format!("[{{ type = 'file', path = '{users}' }}]"));
-    let tidegate = setup.set("AUTH__TIMEOUT", "60s").set("ACL__RULES", rules).start().ready();
+    let mut tidegate = setup.set("AUTH__TIMEOUT", "60s").set("ACL__RULES", rules).start().ready();
     for fields in [&["pump"][..], &["pump", "ann"], &["pump", "ann", "wrong"], &["pump", "bob", "right"]] {
         let (head, text) = TcpDevice::new(tidegate.tcp()).refused(fields);
         assert!(head == 0x21 && !text.is_empty(), "{fields:?}: {head:x} {text}");
+    }
+    let line = tidegate.logged("not let in");
+    for part in ["WARN", "client_id=\"pump\"", "username=\"", "peer=127.0.0.1:", "reason=\""] {
+        assert!(line.contains(part), "{line}");
     }
     let mut ops = MqttClient::connect("ops", tidegate.broker_port());
     ops.subscribe("tcp/+/up", 0);

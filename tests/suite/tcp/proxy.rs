@@ -43,6 +43,19 @@ fn a_proxys_own_word_leaves_the_address_as_it_is() {
 }
 
 #[test]
+fn a_header_that_nobody_asked_for_is_told_in_one_line() {
+    let mut tidegate = listening(&[]).start().ready();
+    for header in [&b"PROXY TCP4 192.0.2.8 127.0.0.1 4001 8090\r\n"[..], V2] {
+        let mut device = TcpDevice::new(tidegate.tcp());
+        device.write(header);
+        assert!(device.is_closed());
+    }
+    assert_eq!(tidegate.metric("tidegate_connections_refused_total{reason=\"proxy_unasked\"}"), 2);
+    let line = tidegate.logged("a PROXY header");
+    assert!(line.contains("WARN") && line.contains("proxy_protocol"), "{line}");
+}
+
+#[test]
 fn the_access_rules_see_the_proxied_address() {
     let keys = [("PROXY_PROTOCOL", "true"), ("ACCESS", "['deny 192.0.2.8', 'allow all']")];
     let tidegate = listening(&keys).start().ready();
