@@ -72,6 +72,9 @@ impl AckDue {
     }
 }
 
+/// What a web server answers with (RFC 9112 §4). As MQTT it would be a PUBACK with wrong flags.
+const HTTP: &[u8] = b"HTTP/1.";
+
 impl Link {
     /// Works through `bytes` until a message is to be delivered, or no whole packet is left. A fault of the broker's
     /// ends the connection: nothing is read any more, and the driver will find the wish to close it.
@@ -86,6 +89,10 @@ impl Link {
             if !self.phase.reads() {
                 rest = &[];
                 break;
+            }
+            if rest.starts_with(HTTP) && !self.phase.is_online() {
+                self.close("it answers HTTP: if this is its port for WebSocket, the url begins with ws://");
+                continue;
             }
             match split(rest, self.settings.max_packet_size) {
                 Ok(Some((packet, after))) => {

@@ -57,6 +57,19 @@ fn a_refusal_keeps_the_broker_s_words() {
 }
 
 #[test]
+fn a_web_server_is_known_by_its_answer() {
+    for answer in ["HTTP/1.1 400 Bad Request\r\n\r\n", "HTTP/1.0 403 Forbidden\r\nServer: s\r\n\r\n<html></html>"] {
+        let mut bench = Bench::new(settings());
+        bench.open();
+        bench.hear_octets(answer.as_bytes());
+        assert_eq!(bench.link.wish(), Wish::Close);
+        bench.close(Closed::Orderly);
+        let LinkStatus::Waiting { reason, .. } = bench.link.state() else { panic!("{:?}", bench.link.state()) };
+        assert_eq!(reason, "it answers HTTP: if this is its port for WebSocket, the url begins with ws://");
+    }
+}
+
+#[test]
 fn a_broker_that_does_not_know_mqtt_5_is_asked_in_3_1_1() {
     let told: [&[u8]; 2] = [&[0x20, 2, 0, 1], &[0x20, 3, 0, 0x84, 0]];
     for told in told {
