@@ -42,6 +42,24 @@ fn a_good_file_gets_a_line_and_exit_code_0() {
 }
 
 #[test]
+fn what_is_hardly_meant_is_a_warning_and_no_failure() {
+    let dir = Dir::new();
+    let text = "[gateways.tcp.listeners.tcp.a]\naccess = []\n[[auth.chain]]\ntype = \"static\"\nusername = \"x\"\n";
+    let file = dir.write("t.toml", text);
+    for option in [["check"].as_slice(), &["check", "-c"]] {
+        let outcome = tidegate(&[option, &[file.to_str().unwrap()]].concat(), &[]);
+        assert_eq!((outcome.code, outcome.output), (Some(0), format!("{}: ok", file.display())));
+        let lines: Vec<_> = outcome.errors.lines().collect();
+        let expected =
+            ["warning: auth.chain: no entry decides", "warning: gateways.tcp.listeners.tcp.a.access: nobody is heard"];
+        assert_eq!(lines.len(), expected.len(), "{lines:?}");
+        for (line, beginning) in lines.iter().zip(expected) {
+            assert!(line.starts_with(beginning), "{line}");
+        }
+    }
+}
+
+#[test]
 fn a_missing_file_is_told_by_its_name() {
     for command in [["check"].as_slice(), &["run", "-c"], &["config", "-c"]] {
         let outcome = tidegate(&[command, &["nowhere.toml"]].concat(), &[]);

@@ -1,12 +1,14 @@
 //! Who may come in and do what: `[auth]`, `[acl]` and the files that they name, as shards apply them.
 
+mod unwise;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use auth::config::{AuthConfig, EntryConfig, GatewayName, OnAllIgnore, Source};
+use auth::config::{EntryConfig, GatewayName, OnAllIgnore, Source};
 use auth::{FileStore, Loaded, LoadedKeys, Pool, PoolSettings, Reply, Store, Stores};
 use bridge_core::acl::Acl;
 use bridge_core::auth::{AuthRules, ChainEntry, EntryKind, PskKeys, StoreId};
@@ -106,14 +108,14 @@ impl Access {
     }
 
     fn apply(&mut self, config: &Config, files: Files) -> Result<(), String> {
+        for (key, message) in unwise::unwise(config, &files) {
+            tracing::warn!(%key, "{message}");
+        }
         let Files { users, rules, keys } = files;
         // What can fail goes first.
         let mut next = self.next;
         let mut stores = BTreeMap::new();
         for (path, loaded) in users {
-            if loaded.world_readable {
-                tracing::warn!(path = %path.display(), "everybody on this machine can read the hashes: chmod o-r");
-            }
             let (id, store) = match self.files.get(&path) {
                 Some((id, store)) => (*id, Arc::clone(store)),
                 None => {
@@ -134,8 +136,7 @@ impl Access {
         let by_number = self.files.values().map(|(id, store)| (*id, Arc::clone(store) as Arc<dyn Store>));
         self.pool.replace(by_number.collect());
         self.pool.be_patient(config.auth.timeout.get());
-        self.keys.set(keys.map(|loaded| announced(&config.auth, loaded)).unwrap_or_default());
-        warn_if_nobody_may_come_in(&config.auth);
+        self.keys.set(keys.map(|loaded| loaded.keys).unwrap_or_default());
         let listeners = Arc::new(listeners(config));
         self.rules =
             Rules { auth: Arc::new(self.chain(config)), acl: config.acl.compiled(&rules, &self.node), listeners };
@@ -173,6 +174,11 @@ impl Access {
 /// What is wrong with the files that `[auth]` and `[acl]` name, by the key that names them.
 pub(crate) fn problems(config: &Config) -> Vec<(KeyPath, String)> {
     Files::read(config).err().unwrap_or_default()
+}
+
+/// What can be run, and is hardly meant, by key; nothing while [`problems`] are told.
+pub(crate) fn warnings(config: &Config) -> Vec<(KeyPath, String)> {
+    Files::read(config).map_or_else(|_told| Vec::new(), |files| unwise::unwise(config, &files))
 }
 
 /// The pre-shared keys that it names. Where their file is no good, which [`problems`] tells, a key that is nobody's: nothing
@@ -234,22 +240,6 @@ impl Files {
     }
 }
 
-/// The keys, after a word about what is unwise.
-fn announced(auth: &AuthConfig, loaded: LoadedKeys) -> PskKeys {
-    let path = auth.psk.file.as_deref().unwrap_or_else(|| Path::new("")).display();
-    if loaded.world_readable {
-        tracing::warn!(%path, "everybody on this machine can read the keys: chmod o-r");
-    }
-    if loaded.short > 0 {
-        tracing::warn!(%path, keys = loaded.short, "keys of less than 16 octets can be guessed");
-    }
-    // Who misspells an identity leaves the one that is meant unbound.
-    for identity in auth.psk.endpoints.keys().filter(|identity| loaded.keys.key(identity).is_none()) {
-        tracing::warn!(%path, %identity, "auth.psk.endpoints binds an identity that has no key");
-    }
-    loaded.keys
-}
-
 fn rules_of_file(acl: &AclConfig) -> Result<Vec<RuleConfig>, Vec<String>> {
     let Some(path) = &acl.file else { return Ok(Vec::new()) };
     let name = path.display().to_string();
@@ -266,30 +256,9 @@ fn read_bounded(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// What is set for each listener. Lists of addresses that can hardly be meant as they stand are told of.
+/// What is set for each listener.
 fn listeners(config: &Config) -> Listeners {
-    let policy = |listener: config::Listener<'_>| {
-        let (key, policy) = (listener.key().child("access"), listener.config.policy());
-        if let Some(rule) = policy.access.unreached() {
-            tracing::warn!(%key, "\"{rule}\" is never reached: a rule before it is about all addresses");
-        }
-        if policy.access.is_shut() {
-            tracing::warn!(%key, "nobody is heard: what no rule is about is denied, too; \"allow all\" goes last");
-        }
-        policy
-    };
-    Listeners::new(config.listeners().into_iter().map(policy).collect())
-}
-
-/// A chain that never decides, and no rule for those whom it leaves: surely not what was meant.
-fn warn_if_nobody_may_come_in(auth: &AuthConfig) {
-    let decides = auth.chain.iter().any(|entry| !matches!(entry.source, Source::Static { .. }));
-    let welcome = auth.on_all_ignore == OnAllIgnore::Allow || auth.allow_anonymous == Some(true);
-    if !auth.chain.is_empty() && !decides && !welcome {
-        tracing::warn!(
-            "no entry of auth.chain decides, so nobody may come in: add one, or set auth.on_all_ignore = \"allow\""
-        );
-    }
+    Listeners::new(config.listeners().into_iter().map(|listener| listener.config.policy()).collect())
 }
 
 /// A gateway that is not there is none's number: an entry that names no other must not serve all.

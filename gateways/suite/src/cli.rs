@@ -1,7 +1,7 @@
 //! The command line.
 
 use std::io::{ErrorKind, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 
@@ -29,7 +29,11 @@ enum Command {
     /// Check a configuration file and tell all that is wrong with it
     Check {
         /// Configuration file
-        file: PathBuf,
+        #[arg(required_unless_present = "config")]
+        file: Option<PathBuf>,
+        /// The same, as `run` has it
+        #[arg(short, long, value_name = "FILE", conflicts_with = "file")]
+        config: Option<PathBuf>,
     },
     /// Print the configuration in effect, secrets masked
     Config {
@@ -65,10 +69,7 @@ enum Command {
 pub(crate) fn execute() -> Result<(), Failure> {
     match Cli::parse().command.unwrap_or(Command::Run { config: None }) {
         Command::Run { config } => run::run(configuration::load(config.as_deref())?, config),
-        Command::Check { file } => {
-            configuration::load(Some(&file))?;
-            print(&format!("{}: ok\n", file.display()))
-        }
+        Command::Check { file, config } => check(&file.or(config).unwrap_or_default()),
         Command::Config { default: true, .. } => print(&config::reference(BUILD)),
         Command::Ctl(ctl) => ctl::execute(&ctl),
         Command::Config { config, default: false } => print(&configuration::load(config.as_deref())?.effective_toml()),
@@ -76,6 +77,17 @@ pub(crate) fn execute() -> Result<(), Failure> {
         Command::Bench(bench) => Ok(bench.run()?),
         Command::Sim(sim) => Ok(sim.run()?),
     }
+}
+
+/// All that is wrong is a failure; what is unwise is told beside it, and none.
+fn check(file: &Path) -> Result<(), Failure> {
+    let config = configuration::load(Some(file))?;
+    let warnings = configuration::warnings(&config);
+    if !warnings.is_empty() {
+        // Nobody reads it: the file is as good as it is.
+        drop(writeln!(std::io::stderr().lock(), "{}", warnings.join("\n")));
+    }
+    print(&format!("{}: ok\n", file.display()))
 }
 
 /// To standard output; a reader that has seen enough is no failure.
@@ -103,5 +115,7 @@ mod tests {
     fn no_command_is_a_command() {
         assert!(Cli::try_parse_from(["tidegate"]).unwrap().command.is_none());
         assert!(Cli::try_parse_from(["tidegate", "config", "--default", "-c", "x"]).is_err());
+        assert!(Cli::try_parse_from(["tidegate", "check"]).is_err());
+        assert!(Cli::try_parse_from(["tidegate", "check", "-c", "x"]).is_ok());
     }
 }

@@ -25,6 +25,13 @@ pub(crate) fn load(file: Option<&Path>) -> Result<Config, Failure> {
         .map_err(|problems| Failure::Configuration(problems.iter().map(ToString::to_string).collect()))
 }
 
+/// What a node would warn of with this configuration, a line each.
+pub(crate) fn warnings(config: &Config) -> Vec<String> {
+    let mut found = access::warnings(config);
+    found.extend(listener_tls::warnings(config, &access::keys(config)));
+    found.iter().map(|(key, message)| format!("warning: {key}: {message}")).collect()
+}
+
 /// What is wrong with files that are not part of the configuration, by the key that names them.
 fn files(config: &Config) -> Vec<(KeyPath, String)> {
     let mut problems = tls::problems(&config.broker.link);

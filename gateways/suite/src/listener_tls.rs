@@ -79,6 +79,13 @@ pub(crate) fn problems(config: &Config, keys: &Live<PskKeys>) -> Vec<(KeyPath, S
     tables.filter_map(fault).collect()
 }
 
+/// What can be run, and is hardly meant, by the key of the table.
+pub(crate) fn warnings(config: &Config, keys: &Live<PskKeys>) -> Vec<(KeyPath, String)> {
+    let loaded = tables(config).into_iter().filter_map(|(key, table)| Some((key, ServerTls::load(table?, keys).ok()?)));
+    let told = |(key, tls): (KeyPath, ServerTls)| tls.warnings().into_iter().map(move |message| (key.clone(), message));
+    loaded.flat_map(told).collect()
+}
+
 /// The `tls` table of each listener, and its key.
 fn tables(config: &Config) -> Vec<(KeyPath, Option<&TlsConfig>)> {
     let listeners = config.listeners().into_iter();
