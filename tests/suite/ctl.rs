@@ -81,7 +81,8 @@ fn clients_are_listed_shown_and_kicked() {
     let again = ctl(&node, &["clients", "kick", "room/lamp 1"]);
     let url = format!("http://{}", node.address("HTTP"));
     assert_eq!(again.code, Some(1));
-    assert_eq!(again.errors, format!("tidegate: {url}: the gateway has no client with this id"));
+    let hint = "(mqttsn was asked; --gateway asks another: tcp)";
+    assert_eq!(again.errors, format!("tidegate: {url}: the gateway has no client with this id {hint}"));
 }
 
 fn get_port(node: &Tidegate, id: &str) -> String {

@@ -44,17 +44,17 @@ pub(super) enum What {
     Clients {
         #[command(subcommand)]
         command: ClientsCommand,
-        /// Whose clients
-        #[arg(long, value_name = "NAME", default_value = "mqttsn", global = true)]
-        gateway: String,
+        /// Whose clients; otherwise those of the only gateway that runs, or of the first
+        #[arg(long, value_name = "NAME", global = true)]
+        gateway: Option<String>,
     },
     /// List the subscriptions of a client, or change them first
     Subscriptions {
         /// Client id
         id: String,
-        /// Whose client
-        #[arg(long, value_name = "NAME", default_value = "mqttsn")]
-        gateway: String,
+        /// Whose client; otherwise one of the only gateway that runs, or of the first
+        #[arg(long, value_name = "NAME")]
+        gateway: Option<String>,
         /// Subscribe in the client's stead
         #[arg(long, value_name = "FILTER")]
         add: Option<String>,

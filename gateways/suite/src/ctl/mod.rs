@@ -5,6 +5,7 @@ mod arguments;
 mod openmetrics;
 mod table;
 mod views;
+mod whose;
 
 use std::io::Write;
 
@@ -17,6 +18,7 @@ use api::{Api, encoded};
 pub(crate) use arguments::Ctl;
 use arguments::{ClientsCommand, Filters, What};
 use views::at;
+use whose::Whose;
 
 /// Rows asked for at once.
 const PAGE: usize = 1000;
@@ -48,16 +50,15 @@ async fn run(api: &Api, ctl: &Ctl) -> Result<(), Failure> {
         }
         What::Gateways => tell(&api.get("/api/v5/gateways").await?, json, views::gateways),
         What::Listeners { gateway } => tell(&listeners(api, gateway.as_deref()).await?, json, views::listeners),
-        What::Clients { command, gateway } => clients(api, command, gateway, json).await,
+        What::Clients { command, gateway } => {
+            let whose = Whose::find(api, gateway.as_deref()).await?;
+            clients(api, command, &whose, json).await.map_err(|failure| whose.explain(failure))
+        }
         What::Subscriptions { id, gateway, add, qos, remove } => {
-            let path = format!("/api/v5/gateways/{}/clients/{}/subscriptions", encoded(gateway), encoded(id));
-            if let Some(filter) = add {
-                api.post(&path, &json!({ "topic": filter, "qos": qos })).await?;
-            }
-            if let Some(filter) = remove {
-                api.delete(&format!("{path}/{}", encoded(filter))).await?;
-            }
-            tell(&api.get(&path).await?, json, views::subscriptions)
+            let whose = Whose::find(api, gateway.as_deref()).await?;
+            let change = Change { add: add.as_deref(), qos: *qos, remove: remove.as_deref() };
+            let told = subscriptions(api, &whose, id, &change).await.map_err(|failure| whose.explain(failure))?;
+            tell(&told, json, views::subscriptions)
         }
         What::Metrics => {
             let text = api.text("/metrics").await?;
@@ -66,6 +67,24 @@ async fn run(api: &Api, ctl: &Ctl) -> Result<(), Failure> {
         // Refused before anybody is asked.
         What::Trace(_) | What::Lwm2m(_) | What::Token(_) => Ok(()),
     }
+}
+
+/// What is done to a client's subscriptions before they are listed.
+struct Change<'a> {
+    add: Option<&'a str>,
+    qos: u8,
+    remove: Option<&'a str>,
+}
+
+async fn subscriptions(api: &Api, whose: &Whose, id: &str, change: &Change<'_>) -> Result<Value, Failure> {
+    let path = format!("/api/v5/gateways/{}/clients/{}/subscriptions", encoded(&whose.gateway), encoded(id));
+    if let Some(filter) = change.add {
+        api.post(&path, &json!({ "topic": filter, "qos": change.qos })).await?;
+    }
+    if let Some(filter) = change.remove {
+        api.delete(&format!("{path}/{}", encoded(filter))).await?;
+    }
+    api.get(&path).await
 }
 
 /// Of one gateway, or of all.
@@ -78,13 +97,16 @@ async fn listeners(api: &Api, gateway: Option<&str>) -> Result<Value, Failure> {
     Ok(each.flatten().cloned().collect())
 }
 
-async fn clients(api: &Api, command: &ClientsCommand, gateway: &str, json: bool) -> Result<(), Failure> {
-    let path = format!("/api/v5/gateways/{}/clients", encoded(gateway));
+async fn clients(api: &Api, command: &ClientsCommand, whose: &Whose, json: bool) -> Result<(), Failure> {
+    let path = format!("/api/v5/gateways/{}/clients", encoded(&whose.gateway));
     match command {
         ClientsCommand::List { limit, filters } => {
             let told = list(api, &path, *limit, filters).await?;
             tell(&told, json, views::clients)?;
             let shown = at(&told, "data").as_array().map_or(0, Vec::len);
+            if let Some(hint) = whose.hint().filter(|_hint| shown == 0 && !json) {
+                note(&format!("no clients: {hint}"));
+            }
             if !json && at(at(&told, "meta"), "hasnext") == true {
                 note(&match at(at(&told, "meta"), "count").as_u64() {
                     Some(all) => format!("{shown} of {all} clients; --limit shows more"),
