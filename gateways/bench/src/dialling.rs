@@ -98,8 +98,9 @@ impl Dialling {
         let refused = |stack: openssl::error::ErrorStack| Failure::Io("TLS", stack.into());
         let mut builder = SslConnector::builder(SslMethod::tls_client()).map_err(refused)?;
         if let Some(path) = &self.ca {
-            let told = |stack| Failure::Usage(format!("{}: {stack}", path.display()));
-            builder.set_ca_file(path).map_err(told)?;
+            let told = |why: &dyn std::fmt::Display| Failure::Usage(format!("{}: {why}", path.display()));
+            std::fs::File::open(path).map_err(|error| told(&error))?;
+            builder.set_ca_file(path).map_err(|_stack| told(&"holds no certificate in PEM"))?;
         }
         if self.insecure {
             builder.set_verify(SslVerifyMode::NONE);
@@ -109,5 +110,24 @@ impl Dialling {
             let session = connector.configure().map(|session| session.verify_hostname(!insecure));
             session.and_then(|session| session.into_ssl(&host)).map_err(refused)
         })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_authorities_that_is_none_is_told_in_words() {
+        let sessions = |ca: &str| {
+            let gateway = "127.0.0.1:8091".parse().unwrap();
+            let (framing, ca) = (Framing::Emqx, Some(ca.into()));
+            let dialling =
+                Dialling { gateway, framing, username: None, password_file: None, tls: true, ca, insecure: false };
+            dialling.sessions().err().map(|failure| failure.to_string())
+        };
+        assert_eq!(sessions("nowhere.pem").unwrap(), "nowhere.pem: No such file or directory (os error 2)");
+        let here = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        assert_eq!(sessions(here), Some(format!("{here}: holds no certificate in PEM")));
     }
 }

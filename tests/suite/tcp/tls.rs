@@ -350,5 +350,8 @@ fn simulated_devices_and_loads_speak_tls_to_a_gateway_that_they_trust() {
     assert_eq!(bench.code, Some(0), "{}", bench.errors);
     let stranger = Authority::new(&dir, "stranger");
     let wary = ["--gateway", &address, "--tls", "--ca", &stranger.file];
-    assert_eq!(tidegate(&[&load, &wary[..]].concat(), &[]).code, Some(1));
+    let bench = tidegate(&[&load, &wary[..]].concat(), &[]);
+    assert!(bench.code == Some(1) && bench.errors.contains("certificate is not trusted"), "{}", bench.errors);
+    let sim = tidegate(&[&["sim", "tcp", "--devices", "1", "--duration", "500ms"], &wary[..]].concat(), &[]);
+    assert!(sim.output.contains("not connected: the gateway's certificate is not trusted"), "{}", sim.output);
 }

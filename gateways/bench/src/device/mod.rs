@@ -82,6 +82,10 @@ pub(crate) enum Event {
         retain: bool,
         dup: bool,
     },
+    /// There is no TLS session, for this reason.
+    NoTls {
+        why: String,
+    },
     /// The message of this name is sent once more.
     Repeated {
         what: &'static str,

@@ -155,12 +155,13 @@ impl Device {
         consumed.unwrap_or(octets.len())
     }
 
-    /// The connection has ended, or could not be had.
-    pub(crate) fn handle_closed(&mut self, now: u64, out: &mut Output) {
+    /// The connection has ended, or could not be had: by a fault of TLS if there is one.
+    pub(crate) fn handle_closed(&mut self, now: u64, fault: Option<&str>, out: &mut Output) {
         match self.state {
             State::Leaving { .. } => self.left(out),
             State::Coming { .. } | State::Active => {
-                out.events.push(Event::Disconnected);
+                let no_tls = |why: &str| Event::NoTls { why: why.to_owned() };
+                out.events.push(fault.map_or(Event::Disconnected, no_tls));
                 self.lost(now, out);
                 out.wish = None;
             }

@@ -38,6 +38,8 @@ pub(crate) enum Happening<'a> {
     Octets(&'a [u8]),
     /// It could not be had, or it has ended, and not because we closed it.
     Closed,
+    /// The same, because the handshake of TLS found this wrong.
+    NoTls(&'a str),
 }
 
 /// One connection.
@@ -48,6 +50,8 @@ struct Line {
     unsent: Vec<u8>,
     /// Not consumed yet.
     unread: Vec<u8>,
+    /// What the handshake found wrong.
+    fault: Option<String>,
 }
 
 #[derive(Default)]
@@ -165,8 +169,8 @@ impl Streams {
                 tell(client, Happening::Opened);
             }
             if !line.exchange(&mut self.scratch, |octets| tell(client, Happening::Octets(octets))) {
-                *line = Line::default();
-                tell(client, Happening::Closed);
+                let fault = std::mem::take(line).fault;
+                tell(client, fault.as_deref().map_or(Happening::Closed, Happening::NoTls));
             }
         }
         Ok(ready == BATCH)
@@ -201,7 +205,10 @@ impl Line {
         match stream.connect() {
             Ok(()) => self.state = State::Open(Wire::Tls(stream)),
             Err(error) if is_wait(error.code()) => self.state = State::ShakingHands(stream),
-            Err(_broken) => self.state = State::Closed,
+            Err(error) => {
+                self.state = State::Closed;
+                self.fault = broken_off(&stream, &error);
+            }
         }
         Ok(matches!(self.state, State::Open(_)))
     }
@@ -277,6 +284,19 @@ fn later_in_tls(outcome: Result<usize, openssl::ssl::Error>) -> io::Result<Optio
         Err(error) if error.code() == ErrorCode::ZERO_RETURN => Ok(Some(0)),
         Err(error) if is_wait(error.code()) => Ok(None),
         Err(error) => Err(io::Error::other(error)),
+    }
+}
+
+/// What the handshake found wrong; `None`: the connection ended under it.
+fn broken_off(stream: &SslStream<TcpStream>, error: &openssl::ssl::Error) -> Option<String> {
+    let reason = error.ssl_error()?.errors().first()?.reason()?;
+    match reason {
+        "unexpected eof while reading" => None,
+        "certificate verify failed" => {
+            Some(format!("the gateway's certificate is not trusted: {}", stream.ssl().verify_result().error_string()))
+        }
+        "wrong version number" | "packet length too long" => Some("what answers there does not speak TLS".to_owned()),
+        _ => Some(format!("TLS: {reason}")),
     }
 }
 

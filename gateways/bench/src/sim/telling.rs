@@ -97,7 +97,7 @@ impl Totals {
             Event::Received { .. } | Event::Heard { .. } => &mut self.received,
             Event::Refused { .. } | Event::NotLetIn { .. } => &mut self.refused,
             Event::Repeated { .. } => &mut self.repeated,
-            Event::Unanswered { .. } | Event::Disconnected => &mut self.lost,
+            Event::Unanswered { .. } | Event::Disconnected | Event::NoTls { .. } => &mut self.lost,
             Event::Subscribed { .. } | Event::FellAsleep { .. } | Event::WokeUp | Event::Left => return,
         };
         *total += 1;
@@ -164,6 +164,7 @@ fn sentence(event: &Event) -> String {
         Event::FellAsleep { seconds } => format!("asleep for {seconds} s"),
         Event::WokeUp => "awake".into(),
         Event::Disconnected => "disconnected by the gateway".into(),
+        Event::NoTls { why } => format!("not connected: {why}"),
         Event::Left => "left".into(),
     }
 }
@@ -215,6 +216,7 @@ fn fields(event: &Event) -> Map<String, Value> {
         Event::FellAsleep { seconds } => json!({ "event": "asleep", "seconds": seconds }),
         Event::WokeUp => json!({ "event": "awake" }),
         Event::Disconnected => json!({ "event": "disconnected" }),
+        Event::NoTls { why } => json!({ "event": "disconnected", "reason": why }),
         Event::Left => json!({ "event": "left" }),
     };
     match fields {
@@ -284,6 +286,7 @@ mod tests {
             (Event::FellAsleep { seconds: 60 }, "asleep"),
             (Event::WokeUp, "awake"),
             (Event::Disconnected, "disconnected"),
+            (Event::NoTls { why: "w".into() }, "disconnected"),
             (Event::Left, "left"),
         ] {
             assert_eq!(parsed(&event)["event"], name);

@@ -44,7 +44,7 @@ impl Bench {
     }
 
     fn closed(&mut self) -> Output {
-        self.with(|device, now, _, out| device.handle_closed(now, out))
+        self.with(|device, now, _, out| device.handle_closed(now, None, out))
     }
 
     /// Up to its first reading.
@@ -67,6 +67,7 @@ fn names(out: &Output) -> Vec<&'static str> {
         Event::NotLetIn { .. } => "not let in",
         Event::Unanswered { what } => what,
         Event::Disconnected => "disconnected",
+        Event::NoTls { .. } => "no TLS",
         Event::Left => "left",
         other => panic!("{other:?}"),
     };
@@ -161,4 +162,13 @@ fn it_leaves_with_disconnect_and_waits_for_the_close() {
     assert_eq!((names(&out), out.wish), (vec!["left"], Some(Wish::Close)), "the gateway does not close");
     let mut bench = Bench::connected(Framing::Line);
     assert_eq!(bench.with(Device::leave).wish, Some(Wish::Close));
+}
+
+#[test]
+fn a_handshake_that_fails_is_not_blamed_on_the_gateway() {
+    let mut bench = Bench::new(Framing::Emqx);
+    bench.turn();
+    let out = bench.with(|device, now, _, out| device.handle_closed(now, Some("its certificate"), out));
+    assert_eq!(names(&out), ["no TLS"]);
+    assert_eq!(bench.turn().wish, Some(Wish::Dial), "it tries again");
 }

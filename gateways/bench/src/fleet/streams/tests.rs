@@ -1,6 +1,7 @@
 //! Connections against listeners on the loopback interface.
 
 use super::*;
+use openssl::ssl::{SslConnector, SslMethod};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 
@@ -118,6 +119,43 @@ fn where_nothing_listens_it_is_said_and_a_lost_listener_is_heard_of() {
     }
     let refused = Streams::open(address, 1, None).unwrap_err();
     assert_eq!(refused.to_string(), format!("gateway: nothing listens at {address}"));
+}
+
+#[test]
+fn who_does_not_speak_tls_is_told_from_who_hangs_up() {
+    for (answer, expected) in [(&b"HTTP/1.0 400 Bad Request\r\n"[..], "no TLS"), (b"", "closed")] {
+        let (listener, address) = listening();
+        let connector = SslConnector::builder(SslMethod::tls_client()).unwrap().build();
+        let session = move || Ok(connector.configure().unwrap().into_ssl("localhost").unwrap());
+        let mut streams = Streams::open(address, 1, Some(Box::new(session))).unwrap();
+        drop(listener.accept().unwrap());
+        streams.dial(0).unwrap();
+        let (mut peer, _) = listener.accept().unwrap();
+        let mut told = None;
+        let mut answer = Some(answer);
+        while told.is_none() {
+            streams
+                .hear(5000, |_, happening| {
+                    told = match happening {
+                        Happening::NoTls(why) => Some(why.replace("what answers there does not speak TLS", "no TLS")),
+                        Happening::Closed => Some("closed".to_owned()),
+                        Happening::Opened | Happening::Octets(_) => None,
+                    };
+                    0
+                })
+                .unwrap();
+            // After the ClientHello, read here whole, so that the end is no reset.
+            if let Some(answer) = answer.take() {
+                let mut hello = [0; 5];
+                peer.read_exact(&mut hello).unwrap();
+                let mut rest = vec![0; usize::from(u16::from_be_bytes([hello[3], hello[4]]))];
+                peer.read_exact(&mut rest).unwrap();
+                peer.write_all(answer).unwrap();
+                peer.shutdown(std::net::Shutdown::Write).unwrap();
+            }
+        }
+        assert_eq!(told.as_deref(), Some(expected));
+    }
 }
 
 #[test]

@@ -50,7 +50,7 @@ impl Rig {
     /// Waits at most `milliseconds`, and tells `hear` of frames. True if there may be more.
     ///
     /// # Errors
-    /// [`Failure::Io`] from the sockets, [`Failure::Gateway`] for what is no frame.
+    /// [`Failure::Io`] from the sockets, [`Failure::Gateway`] for what is no frame, and without TLS.
     pub(crate) fn hear(&mut self, milliseconds: u16, mut hear: impl FnMut(u32, Heard<'_>)) -> Result<bool, Failure> {
         let mut lost = 0;
         let more = self.listen(milliseconds, |client, word| match word {
@@ -72,6 +72,11 @@ impl Rig {
             }
             Happening::Closed => {
                 tell(client, Word::Closed);
+                0
+            }
+            Happening::NoTls(why) => {
+                // It would be the same for all.
+                fault.get_or_insert_with(|| Failure::Gateway(why.to_owned()));
                 0
             }
             Happening::Octets(octets) => {

@@ -36,6 +36,7 @@ pub(crate) fn run(args: &Args, scenario: &Up) -> Result<Report, Failure> {
     let tally = tally.unwrap_or_else(|| Tally::new(rig.course.run, 0, 0));
 
     let sent = sender.pace.sent();
+    let ended = if sent > 0 && tally.arrived == 0 { in_vain(ended, &filter) } else { ended };
     let lasted = |until: u64| until.saturating_sub(sender.started_at);
     let mut report = Report::new("up");
     rig.introduce(&mut report, args);
@@ -57,6 +58,16 @@ pub(crate) fn run(args: &Args, scenario: &Up) -> Result<Report, Failure> {
     rig.disconnect(&ended)?;
     report.ended(ended);
     Ok(report)
+}
+
+/// An end at which not one message has come: that is no loss, unless something else has gone wrong before.
+fn in_vain(ended: Ended, filter: &str) -> Ended {
+    match ended {
+        Ended::Complete | Ended::Duration => Ended::Failure(Failure::Broker(format!(
+            "nothing arrived at {filter}: is --topic where the gateway publishes (its up_topic, with a mountpoint before it)?"
+        ))),
+        Ended::Interrupt | Ended::Failure(_) => ended,
+    }
 }
 
 /// The load itself shows who is alive.

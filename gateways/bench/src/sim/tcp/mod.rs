@@ -87,7 +87,11 @@ impl Crowd {
                 }
                 Happening::Octets(octets) => device.handle_octets(now, octets, speech, &mut out),
                 Happening::Closed => {
-                    device.handle_closed(now, &mut out);
+                    device.handle_closed(now, None, &mut out);
+                    0
+                }
+                Happening::NoTls(why) => {
+                    device.handle_closed(now, Some(why), &mut out);
                     0
                 }
             };
