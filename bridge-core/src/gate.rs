@@ -28,6 +28,18 @@ pub enum Shut {
     Denied,
 }
 
+impl Shut {
+    /// The key of the listener that says so: a constant label.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Full => "max_connections",
+            Self::TooFast => "max_conn_rate",
+            Self::Denied => "access",
+        }
+    }
+}
+
 impl Gate {
     /// A gate with these limits; 0 = none.
     #[must_use]

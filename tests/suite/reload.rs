@@ -48,6 +48,8 @@ fn what_may_change_changes_and_no_session_ends() {
     let refused = Device::new(tidegate.mqttsn()).try_connect("other", true);
     assert_eq!(refused, ReturnCode::Congestion, "the limit holds for who comes next");
     device.ping(None);
+    let line = tidegate.logged("not let in");
+    assert!(["WARN", "other", "reason=\"max_connections\""].iter().all(|part| line.contains(part)), "{line}");
     tidegate.logged("refused");
 }
 

@@ -170,7 +170,7 @@ impl Mqttsn {
         tracing::debug!(protocol = "mqttsn", client_id = id, peer = %at.peer.addr, reason = why.reason(), "refused");
         let (count, code) = match Turned::from(why) {
             Turned::Unwelcome => {
-                self.warn_of_refusals(cx.now, at, id, why);
+                self.warn_of_refusals(cx.now, at, id, why.reason());
                 (Count::ConnectRefused, self.base.rules.auth_refused)
             }
             Turned::Later => (Count::NotAdmitted, ReturnCode::Congestion),
@@ -182,10 +182,10 @@ impl Mqttsn {
     }
 
     /// All clients share the operator's credential: if one may not come in, it is likely that none may.
-    fn warn_of_refusals(&mut self, now: Now, at: At<'_>, id: &str, why: Refusal) {
+    pub(crate) fn warn_of_refusals(&mut self, now: Now, at: At<'_>, id: &str, reason: &'static str) {
         if self.quiet_until.is_none_or(|until| until.is_due(now)) {
             self.quiet_until = Some(now.after_ms(REFUSALS_TOLD_MS));
-            let (peer, reason) = (at.peer.addr, why.reason());
+            let peer = at.peer.addr;
             let told = "not let in; for a minute others are only counted";
             tracing::warn!(protocol = "mqttsn", client_id = id, %peer, reason, "{told}");
         }

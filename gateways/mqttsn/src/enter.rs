@@ -26,7 +26,7 @@ impl Mqttsn {
         if let Err(why) = self.fits(cx, sender.at, id, &identity) {
             return self.turn_away(cx, sender.at, id, why);
         }
-        if self.refuses(cx, sender.at, known, hello) {
+        if self.refuses(cx, sender.at, id, known, hello) {
             return self.turn_away(cx, sender.at, id, Refusal::Limit);
         }
         let here = self.sessions.at(sender.at).filter(|here| Some(*here) != known);
@@ -61,13 +61,19 @@ impl Mqttsn {
     }
 
     /// True when there is no place for the client. Else it has one at its listener's gate: who had one there keeps it.
-    fn refuses(&self, cx: &Cx<'_>, at: At<'_>, known: Option<Key>, hello: Hello) -> bool {
+    fn refuses(&mut self, cx: &Cx<'_>, at: At<'_>, id: &str, known: Option<Key>, hello: Hello) -> bool {
         let session = known.and_then(|key| self.sessions.get(key));
         let tells = session.is_some_and(|session| matches!(session.state, State::Connecting(_)));
         let crowded = hello.will && !tells && self.base.counts.get(Count::Connecting) >= MAX_DIALOGUES;
         let draining = self.draining && !session.is_some_and(|session| session.outlives_process(cx));
         let (listener, before) = (at.peer.listener, session.map(|session| session.address.listener()));
-        if crowded || draining || (before != Some(listener) && cx.gates.enter(listener, cx.now).is_err()) {
+        if crowded || draining {
+            return true;
+        }
+        if before != Some(listener)
+            && let Err(shut) = cx.gates.enter(listener, cx.now)
+        {
+            self.warn_of_refusals(cx.now, at, id, shut.reason());
             return true;
         }
         if let Some(before) = before.filter(|before| *before != listener) {

@@ -141,11 +141,12 @@ impl Port {
 
     /// What is said of somebody who is not let in by the listener's limits: a warning once a minute, each for itself.
     pub(super) fn tell_of_limit(&mut self, shut: Shut, peer: SocketAddr, now: Now) {
-        let (remark, limit) = match shut {
-            Shut::Full => (Remark::Full, "max_connections"),
-            Shut::TooFast => (Remark::TooFast, "max_conn_rate"),
-            Shut::Denied => (Remark::Denied, "access"),
+        let remark = match shut {
+            Shut::Full => Remark::Full,
+            Shut::TooFast => Remark::TooFast,
+            Shut::Denied => Remark::Denied,
         };
+        let limit = shut.reason();
         if self.may_say(remark, now) {
             let told = "a connection is not let in; for a minute others are only counted";
             tracing::warn!(listener = %self.key, %peer, reason = limit, "{told}");
