@@ -7,6 +7,7 @@ use std::path::Path;
 use bridge_core::auth::PskKeys;
 use bridge_core::live::Live;
 use openssl::asn1::{Asn1Time, Asn1TimeRef};
+use openssl::error::ErrorStack;
 use openssl::ssl::{
     NameType, SniError, SslAcceptor, SslAcceptorBuilder, SslAlert, SslContext, SslContextBuilder, SslMethod,
     SslOptions, SslRef, SslSessionCacheMode, SslVerifyMode, SslVersion,
@@ -83,16 +84,32 @@ fn bare(config: &TlsConfig, authorities: &[X509], with_keys: bool) -> Result<Ssl
 fn ciphers(builder: &mut SslContextBuilder, config: &TlsConfig, with_keys: bool) -> Result<(), TlsFault> {
     let (of_13, of_12): (Vec<_>, Vec<_>) =
         config.ciphers.iter().map(String::as_str).partition(|name| name.starts_with("TLS_"));
-    let refused = |stack| TlsFault::Ciphers(first_reason(&stack));
     if !of_13.is_empty() {
-        builder.set_ciphersuites(&of_13.join(":")).map_err(refused)?;
+        let set = |builder: &mut SslContextBuilder, list: &str| builder.set_ciphersuites(list);
+        of_these(builder, &of_13, set)?;
     }
     if !of_12.is_empty() {
-        builder.set_cipher_list(&of_12.join(":")).map_err(refused)?;
+        let set = |builder: &mut SslContextBuilder, list: &str| builder.set_cipher_list(list);
+        of_these(builder, &of_12, set)?;
     } else if with_keys {
         builder.set_cipher_list(&format!("{OF_CERTIFICATES}:{OF_KEYS}"))?;
     }
     Ok(())
+}
+
+/// Where OpenSSL will not have a list, it is told of the names that it would not have alone either.
+fn of_these(
+    builder: &mut SslContextBuilder,
+    names: &[&str],
+    set: impl Fn(&mut SslContextBuilder, &str) -> Result<(), ErrorStack>,
+) -> Result<(), TlsFault> {
+    let Err(stack) = set(builder, &names.join(":")) else { return Ok(()) };
+    // Those that begin with a sign change the list, and are no ciphers.
+    let ciphers = names.iter().filter(|name| !name.starts_with(['@', '!', '-', '+']));
+    let unknown: Vec<_> = ciphers.filter(|name| set(builder, name).is_err()).copied().collect();
+    let reason = first_reason(&stack);
+    let told = if unknown.is_empty() { reason } else { format!("{}: {reason}", unknown.join(", ")) };
+    Err(TlsFault::Ciphers(told))
 }
 
 /// Whose certificates devices may show. No others than those in the configuration: never those of the system.
