@@ -60,9 +60,8 @@ impl Upstream {
             self.causes.insert(id, Cause { filter: key, served: Vec::new() });
             self.last_id = self.last_id.max(id);
         }
-        if self.last_id > 0 {
-            self.last_id = self.last_id.saturating_add(UNRECORDED);
-        }
+        // Without a single record, too: the earlier process may have crashed before it had any.
+        self.last_id = self.last_id.saturating_add(UNRECORDED);
         senseless
     }
 

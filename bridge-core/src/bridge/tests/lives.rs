@@ -212,6 +212,18 @@ fn identifiers_of_the_lives_never_meet() {
 }
 
 #[test]
+fn identifiers_never_meet_though_the_earlier_life_had_no_time_to_write_down_any() {
+    let mut life = Life::first(Options::new());
+    life.subscribe(1, "a");
+    life.store.filters.clear();
+    let mut life = life.next(End::Killed);
+    life.settle();
+    life.subscribe(2, "b");
+    let b = life.store.filters["b"].id;
+    assert!(b > 10_000, "{b}: the broker may still know a filter of the earlier life by it");
+}
+
+#[test]
 fn a_publication_is_not_taken_for_the_repetition_of_an_earlier_lifes() {
     for take_at_pubrel in [false, true] {
         let mut life = Life::first(Options { take_at_pubrel, ..Options::new() });
