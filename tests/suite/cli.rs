@@ -88,6 +88,7 @@ fn files_of_tls_are_judged_together_with_everything_else() {
         assert_eq!(lines.len(), expected.len(), "{lines:?}");
         for (line, beginning) in lines.iter().zip(&expected) {
             assert!(line.starts_with(beginning), "{line}");
+            assert_eq!(line.contains(" (looked for in /"), line.contains(".pem"), "{line}");
         }
     }
 }

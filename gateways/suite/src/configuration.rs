@@ -37,7 +37,17 @@ fn files(config: &Config) -> Vec<(KeyPath, String)> {
     let mut problems = tls::problems(&config.broker.link);
     problems.extend(access::problems(config));
     problems.extend(listener_tls::problems(config, &access::keys(config)));
-    problems
+    let here = std::env::current_dir().map(|here| here.display().to_string()).unwrap_or_default();
+    problems.into_iter().map(|(key, message)| (key, looked_for(message, &here))).collect()
+}
+
+/// A file that is not there by a relative path may be somewhere else: it is told where it was looked for.
+fn looked_for(message: String, here: &str) -> String {
+    if message.contains("No such file") && !message.starts_with('/') && !here.is_empty() {
+        format!("{message} (looked for in {here})")
+    } else {
+        message
+    }
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
@@ -48,4 +58,20 @@ fn read(path: &Path) -> Result<String, Failure> {
 /// Names that are no text are nobody's keys; a value that is none is refused by its key.
 fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relative_path_that_leads_nowhere_is_told_with_the_directory() {
+        for (message, expected) in [
+            ("ca.pem: No such file or directory", "ca.pem: No such file or directory (looked for in /srv)"),
+            ("/ca.pem: No such file or directory", "/ca.pem: No such file or directory"),
+            ("ca.pem: no certificate in it", "ca.pem: no certificate in it"),
+        ] {
+            assert_eq!(looked_for(message.to_owned(), "/srv"), expected);
+        }
+    }
 }
